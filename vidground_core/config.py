@@ -1,0 +1,104 @@
+"""Configuration: frozen pydantic models, `${VAR:-default}` in YAML, `--set a.b=c`, and errors that name the nearest valid key."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vidground_core.errors import ConfigError, nearest
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's options. Each field needs a description: it is the option's only documentation."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def build(model: type[C], values: Mapping[str, Any], where: str) -> C:
+    """`values` as a `model`; every problem becomes one `ConfigError` line that names `where`, the value and what is valid."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_line(model, problem, where) for problem in error.errors()[:3])) from error
+
+
+def _line(model: type[BaseModel], problem: Any, where: str) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown option {path!r}; {nearest(path, model.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{where}: option {path!r} is required"
+    return f"{where}: {path} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, with `${VAR}` and `${VAR:-default}` replaced from the environment."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the config file {str(path)!r}: {error.strerror or error}") from error
+    try:
+        loaded = _expand(yaml.safe_load(text), path)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected a mapping of options at the top, found {type(loaded).__name__}")
+    return loaded
+
+
+def _expand(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, path) for item in value]
+    if isinstance(value, str) and "${" in value:
+        expanded = _VARIABLE.sub(lambda match: _variable(match, path), value)
+        return yaml.safe_load(expanded) if _VARIABLE.fullmatch(value) else expanded
+    return value
+
+
+def _variable(match: re.Match[str], path: Path) -> str:
+    name, default = match.group(1), match.group(2)
+    found = os.environ.get(name, default)
+    if found is None:
+        raise ConfigError(f"{path}: the environment variable {name!r} is not set; set it or write ${{{name}:-default}}")
+    return found
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """`["filter.threshold=0.5", …]` as a nested mapping; values are read as YAML scalars or lists."""
+    merged: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip(".") or ".." in key:
+            raise ConfigError(f"--set {setting!r}: expected KEY=VALUE, such as filter.threshold=0.5")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting!r}: the value is not valid YAML") from error
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        merged = merge(merged, value)
+    return merged
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` on top; nested mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,1 @@
+"""Detectors of text-only answerable questions."""

@@ -1,0 +1,1 @@
+"""Compositions of steps: vg run, vg audit, vg eval."""

@@ -1,0 +1,1 @@
+"""Frames of videos and images: sampling, views, a bounded cache."""

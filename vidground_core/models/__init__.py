@@ -1,0 +1,1 @@
+"""Model names that resolve without a hub."""

@@ -1,0 +1,1 @@
+"""Run directories, the reply store and the runner."""
