@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
 from pydantic import Field
 
@@ -77,6 +77,10 @@ class ProbeDetector(Detector[ProbeConfigT]):
     def needs(self) -> frozenset[str]:
         """Engine capabilities (of `engines.base.CAPABILITIES`) without which the probes cannot be answered."""
         return frozenset({"text"})
+
+    def adapted(self, can: frozenset[str]) -> Self:
+        """This detector with the options left open settled for an engine that `can` this; called once, before `needs` and the first probe."""
+        return self
 
     def probes(self, question: Question) -> Sequence[Probe]:
         """The probes of the only round, without side effects. An empty sequence asks nothing."""
