@@ -1,0 +1,43 @@
+# The two commands of the README: `make demo` and `make test`. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*)
+STAMP := $(VENV)/.made
+
+.PHONY: help env demo test lint format clean
+
+help:
+	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
+	@echo "make test   make the environment, then run the tests of the core and of the plugins"
+	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
+	@echo "make format apply ruff's format      make clean  remove .venv and demo-run"
+
+env: $(STAMP)
+
+$(STAMP): constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml) requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement requirements-dev.txt --editable . $(addprefix --editable ./,$(PLUGINS))
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/vg run --out demo-run
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy vidground_core
+	for plugin in $(PLUGINS); do $(BIN)/mypy $$plugin/src || exit 1; done
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo-run

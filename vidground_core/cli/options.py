@@ -1,0 +1,28 @@
+"""Flags that several verbs share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+DatasetArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="DATASET", help="NAME:PATH, a path whose layout is recognised, or a name such as planted.")
+]
+Detectors: TypeAlias = Annotated[list[str] | None, typer.Option("--detector", help="A detector; may be given several times.")]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option("--model", help="Model: a path, a hub name, or nano (the small one that comes along).")
+]
+Engine: TypeAlias = Annotated[str | None, typer.Option("--engine", help="Engine that runs the model.")]
+Executor: TypeAlias = Annotated[str | None, typer.Option("--executor", help="Where asks are answered.")]
+Sets: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any option, such as blind-vlm.rotations=2.")
+]
+Out: TypeAlias = Annotated[Path, typer.Option("--out", help="Directory of this run; running the same command again resumes it.")]
+Limit: TypeAlias = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many questions.")]
+Seed: TypeAlias = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
+MaxFailures: TypeAlias = Annotated[
+    float | None, typer.Option("--max-failures", min=0, help="Asks that may stay failed after retries: a count, or a fraction below 1.")
+]
+Store: TypeAlias = Annotated[str | None, typer.Option("--store", help="Reply store shared between runs.")]

@@ -1,0 +1,131 @@
+"""What a verb prints: its result on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Output:
+    """Where a verb's result and notes go. With `json`, standard output holds one JSON object and nothing else."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, debug: bool = False) -> None:
+        self.as_json, self.quiet, self.debug = as_json, quiet, debug
+        self.result_console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.note_console = Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+    def result(self, value: dict[str, Any], show: Callable[[], None]) -> None:
+        """Prints `value` as JSON, or calls `show` to print it for a person."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        else:
+            show()
+
+    def line(self, text: str) -> None:
+        """A line of the result for a person."""
+        self.result_console.print(text, markup=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of the result; columns whose name starts with '>' are right-aligned."""
+        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        width = None if sys.stdout.isatty() else 10_000
+        self.result_console.print(table, width=width, soft_wrap=False, crop=False) if width is None else _wide(table)
+
+    def note(self, text: str) -> None:
+        """A line for a person about what is going on; not printed with `--quiet`."""
+        if not self.quiet:
+            self.note_console.print(text, markup=False)
+
+    def error(self, text: str) -> None:
+        """An error; always printed."""
+        self.note_console.print(f"error: {text}", markup=False)
+
+    def progress(self, label: str) -> ProgressLine:
+        """A progress display for one piece of long work."""
+        return ProgressLine(self, label)
+
+
+def _wide(table: Table) -> None:
+    Console(file=sys.stdout, width=240, highlight=False).print(table)
+
+
+class ProgressLine:
+    """A bar with rate and time left on a terminal; in a pipe a plain line now and then. Use as a context manager."""
+
+    def __init__(self, output: Output, label: str) -> None:
+        self.output, self.label = output, label
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> ProgressLine:
+        if not self.output.quiet and self.output.note_console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=self.output.note_console, transient=True)
+            self._task = self._bar.add_task(self.label, total=None, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int | None, extra: str = "") -> None:
+        """Sets how much is done; call it as often as wanted."""
+        now = time.monotonic()
+        rate = done / max(now - self._began, 1e-9)
+        facts = f"{rate:.1f}/s {extra}".strip()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, rate=facts)
+        elif not self.output.quiet and now - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = now
+            left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
+            self.output.note(f"{self.label}: {done}{f' of {total}' if total else ''}, {facts}{left}")
+
+
+def route_logging(output: Output) -> None:
+    """Sends the package's warnings to standard error, one line each."""
+    handler = _NoteHandler(output)
+    root = logging.getLogger("vidground_core")
+    root.handlers = [handler]
+    root.setLevel(logging.DEBUG if output.debug else logging.INFO)
+    root.propagate = False
+    for name in ("vidground_trl", "vidground_transformers", "vidground_openrlhf", "vidground_vllm", "vidground_ray"):
+        logging.getLogger(name).parent = root
+
+
+class _NoteHandler(logging.Handler):
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self.output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self.output.note_console.print(f"warning: {record.getMessage()}", markup=False)
+        else:
+            self.output.note(record.getMessage())
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A rate in 0..1 as per cent, '–' where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def interval(low_high: Sequence[float] | None, digits: int = 1) -> str:
+    """An interval of rates as '[lo, hi]' in per cent."""
+    return "–" if not low_high else f"[{percent(low_high[0], digits)}, {percent(low_high[1], digits)}]"
