@@ -1,0 +1,1 @@
+"""The `planted` data set: a procedural video world whose questions carry a known TA or VG label."""
