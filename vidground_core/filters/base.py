@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from vidground_core.component import Component
@@ -12,6 +13,15 @@ from vidground_core.records import Decision, Question, Verdict
 
 Judged: TypeAlias = tuple[Question, Mapping[str, Verdict]]
 JudgedRows: TypeAlias = Callable[[], Iterator[Judged]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedErrors:
+    """How many decisions are probably wrong by luck: VG questions dropped and TA questions kept; None where it cannot be told."""
+
+    false_drops: float | None = None
+    false_keeps: float | None = None
+    note: str = "this policy gives no estimate"
 
 
 class FilterConfig(ComponentConfig):
@@ -30,6 +40,11 @@ class Filter(Component[FilterConfigT]):
     def decide(self, rows: JudgedRows) -> Iterator[Decision]:
         """One decision a question, in order. `rows()` starts a fresh pass over all questions with their verdicts by detector name."""
         raise NotImplementedError
+
+    def expected_errors(self, rows: JudgedRows) -> ExpectedErrors:
+        """How many of the decisions on these rows are probably wrong by luck."""
+        del rows
+        return ExpectedErrors()
 
 
 class RowFilter(Filter[FilterConfigT]):
