@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Annotated
 
 import typer
@@ -16,6 +16,7 @@ from vidground_core.errors import PluginError, VidGroundError
 from vidground_core.plugins import Registry, load_registry
 
 GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
+VERBS = ("run", "detect", "audit", "filter", "train", "eval", "report", "components", "plugins", "doctor")
 INTERRUPTED = 130
 
 
@@ -29,8 +30,6 @@ class Session:
 
 def build_app(registry: Registry) -> typer.Typer:
     """The application with all verbs, the plugins' own among them. Raises PluginError where a plugin adds a verb that exists."""
-    from vidground_core.cli import audit, components, detect, doctor, eval, filter, plugins, report, run, train
-
     app = typer.Typer(
         name="vg",
         no_args_is_help=True,
@@ -42,8 +41,8 @@ def build_app(registry: Registry) -> typer.Typer:
         epilog="--json, --quiet and --debug may stand anywhere on the line.",
     )
     app.callback()(_global_options)
-    for module in (run, detect, audit, filter, train, eval, report, components, plugins, doctor):
-        module.register(app)
+    for verb in VERBS:
+        import_module(f"vidground_core.cli.{verb}").register(app)
     _plugin_verbs(app, registry)
     return app
 

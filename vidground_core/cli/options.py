@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -26,3 +29,16 @@ MaxFailures: TypeAlias = Annotated[
     float | None, typer.Option("--max-failures", min=0, help="Asks that may stay failed after retries: a count, or a fraction below 1.")
 ]
 Store: TypeAlias = Annotated[str | None, typer.Option("--store", help="Reply store shared between runs.")]
+AuditOut: TypeAlias = Annotated[
+    Path | None, typer.Option("--out", help="Directory that keeps verdicts and replies; without it only the table is printed.")
+]
+
+
+@contextmanager
+def given_or_temporary(out: Path | None) -> Iterator[Path]:
+    """The directory given, or one that is gone afterwards."""
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="vg-audit-") as folder:
+        yield Path(folder)

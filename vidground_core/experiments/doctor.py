@@ -18,7 +18,20 @@ BACKENDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "vllm": ("vidground-vllm", ("vllm",)),
     "ray": ("vidground-ray", ("ray",)),
 }
-PACKAGES = ("vidground-core", "torch", "torchvision", "transformers", "trl", "openrlhf", "vllm", "ray", "decord", "av", "scikit-learn", "pyarrow")
+PACKAGES = (
+    "vidground-core",
+    "torch",
+    "torchvision",
+    "transformers",
+    "trl",
+    "openrlhf",
+    "vllm",
+    "ray",
+    "decord",
+    "av",
+    "scikit-learn",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,9 @@ def _mend(distribution: str, missing: list[str]) -> str:
     if not missing:
         return ""
     if "flash_attn" in missing and distribution == "vidground-openrlhf":
-        return f"python -m venv .venv-openrlhf && .venv-openrlhf/bin/pip install {distribution} (its own interpreter: its pins exclude trl's)"
+        return (
+            f"python -m venv .venv-openrlhf && .venv-openrlhf/bin/pip install {distribution} (its own interpreter: its pins exclude trl's)"
+        )
     return f"pip install {distribution}"
 
 

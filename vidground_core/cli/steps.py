@@ -1,0 +1,36 @@
+"""From the flags of a verb to its settings and the context it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidground_core.cli.app import Session
+from vidground_core.experiments.assembly import Assembly
+from vidground_core.experiments.context import Context
+from vidground_core.experiments.settings import passed_settings, resolve_settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a verb runs with: the settings as passed (kept in run.json), the components they name, and the context."""
+
+    passed: Mapping[str, Any]
+    assembly: Assembly
+    context: Context
+
+
+def prepare(
+    session: Session,
+    flags: Mapping[str, Any],
+    sets: Sequence[str] | None = None,
+    *,
+    config: Path | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Merges `base`, the config file, `--set` and flags, and checks them. Raises ConfigError."""
+    passed = passed_settings(config, flags, sets or (), base)
+    assembly = Assembly(resolve_settings(passed, session.registry), session.registry)
+    return Prepared(passed, assembly, Context(session.registry, session.output.note, session.output.progress))

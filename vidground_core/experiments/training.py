@@ -1,0 +1,87 @@
+"""vg train: a curated set, or any data set, becomes a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidground_core.errors import ConfigError, InputError, MissingBackendError
+from vidground_core.experiments.assembly import Assembly, described
+from vidground_core.experiments.context import Context
+from vidground_core.models import resolve_model
+from vidground_core.plugins import blame
+from vidground_core.runs.directory import RunDirectory
+from vidground_core.runs.layout import Layout
+from vidground_core.runs.questions import write_questions
+from vidground_core.runs.set_aside import SetAsideLog
+from vidground_core.tables import count, parts
+from vidground_core.trainers.base import Trainer, TrainJob
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What `vg train` is asked: `data` is a filtered directory, a table of questions, or any data set as NAME:PATH."""
+
+    data: str
+    out: Path
+    resume: bool = True
+
+
+def require_trainer(assembly: Assembly) -> Trainer[Any]:
+    """The trainer named in the settings. Raises ConfigError where none is."""
+    trainer = assembly.trainer()
+    if trainer is None:
+        raise ConfigError(f"no trainer given: --trainer NAME; there is: {', '.join(assembly.registry.names('trainer')) or 'none'}")
+    return trainer
+
+
+def train_job(request: TrainRequest, assembly: Assembly) -> TrainJob:
+    """The job of a request, without touching the disk. Raises ConfigError where no model is given."""
+    settings = assembly.settings
+    if not settings.model:
+        raise ConfigError("no model to train is given: --model NAME or PATH (nano is a small one that comes along)")
+    folder = question_folder(Path(request.data)) or request.out / "questions"
+    threads = settings.run.threads or None
+    return TrainJob(folder, resolve_model(settings.model), request.out, seed=settings.seed, resume=request.resume, threads=threads)
+
+
+def question_folder(path: Path) -> Path | None:
+    """The table of questions that a path means: the kept set of a filtered directory, a detection's questions, or the table itself."""
+    for folder in (path / "kept", path / "questions", path):
+        if folder.is_dir() and parts(folder):
+            return folder
+    return None
+
+
+def plan_training(request: TrainRequest, assembly: Assembly) -> dict[str, Any]:
+    """The object of `vg train --dry-run --json`: what would run, and under `warnings` what is missing here. Writes nothing."""
+    trainer, job = require_trainer(assembly), train_job(request, assembly)
+    with blame("trainer", trainer.name, assembly.registry.origin("trainer", trainer.name)):
+        plan, warnings = trainer.plan(job), trainer.check(job)
+    return {"argv": list(plan.argv), "env": dict(plan.env), "files": dict(plan.files), "warnings": warnings}
+
+
+def train(request: TrainRequest, assembly: Assembly, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains and returns the object of `vg train --json`. Raises MissingBackendError for what `check` finds."""
+    trainer, job = require_trainer(assembly), train_job(request, assembly)
+    resolved = {"data": request.data, "model": job.model, "seed": job.seed, "threads": job.threads, "trainer": described(trainer)}
+    with RunDirectory.open(request.out, "train", passed=passed, resolved=resolved) as directory:
+        if directory.done and directory.result is not None:
+            return directory.result
+        if question_folder(Path(request.data)) is None:
+            write_questions(Layout(request.out), assembly.dataset(request.data).rows(), SetAsideLog(Layout(request.out).set_aside_file))
+        if count(job.data) == 0:
+            raise InputError(f"{job.data}: no question to train on; the filter kept none")
+        missing = trainer.check(job)
+        if missing:
+            raise MissingBackendError(f"trainer {trainer.name!r} cannot start here: " + "\n".join(missing))
+        context.emit("step-started", "train", out=str(request.out))
+        with blame("trainer", trainer.name, assembly.registry.origin("trainer", trainer.name)):
+            done = trainer.train(job)
+        result = {"out": str(request.out), "trainer": trainer.name, "checkpoint": str(done.checkpoint), "steps": done.steps}
+        result |= {"questions": count(job.data), "prompts": done.prompts, "tokens": done.tokens, "metrics": dict(done.metrics)}
+        directory.finish(result)
+        context.emit("step-finished", "train", out=str(request.out), steps=done.steps)
+        return result
