@@ -31,3 +31,6 @@ class Executor(Component[ExecutorConfigT]):
     def answer(self, engine: Engine[EngineConfig], asks: AsyncIterator[tuple[str, Ask]]) -> AsyncIterator[tuple[str, Reply]]:
         """A (token, reply) for each (token, ask), in any order, as each completes. Starts the engine before the first ask."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes the engines this executor started."""

@@ -1,0 +1,52 @@
+"""What a run was made with: package versions and the git revision, without importing any package."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+
+_PACKAGES = (
+    "accelerate",
+    "av",
+    "decord",
+    "numpy",
+    "openai",
+    "openrlhf",
+    "peft",
+    "pyarrow",
+    "pydantic",
+    "ray",
+    "scikit-learn",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+    "vidground-core",
+    "vllm",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions by distribution name: Python, VidGround's own packages and plugins, and the back-ends that are installed."""
+    plugins = {point.dist.name for point in metadata.entry_points(group="vidground") if point.dist}
+    versions = {"python": platform.python_version()}
+    for name in sorted(plugins.union(_PACKAGES)):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_revision() -> str | None:
+    """The commit checked out in the current directory; None outside a repository or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        done = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,123 @@
+"""Asks on their way to one engine and back: each asked once, failed ones again at the end, answers stored as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+
+from vidground_core.engines.base import Engine
+from vidground_core.errors import EngineError, VidGroundError
+from vidground_core.records import Ask, Reply
+from vidground_core.runs.executor import Executor
+from vidground_core.runs.store import ReplyStore
+
+
+class AskQueue:
+    """The asks of one role. `on_reply(key, reply)` is called for each answer, and for each failure once its retries are used up.
+
+    A failed ask waits for `retry`; `wake` is set when one does. `failed` keeps the final failures of this session by key; they are
+    never stored.
+    """
+
+    def __init__(
+        self, engine: Engine[Any], store: ReplyStore, *, retries: int, on_reply: Callable[[bytes, Reply], None], wake: asyncio.Event
+    ) -> None:
+        self.engine, self.identity = engine, engine.identity
+        self.sent = 0
+        self.failed: dict[bytes, Reply] = {}
+        self._store, self._retries, self._on_reply, self._wake = store, retries, on_reply, wake
+        self._asks: dict[bytes, Ask] = {}
+        self._ready: deque[bytes] = deque()
+        self._later: deque[bytes] = deque()
+        self._attempts: dict[bytes, int] = {}
+        self._in_flight: dict[str, bytes] = {}
+        self._fed = asyncio.Event()
+        self._stopped = False
+
+    def submit(self, key: bytes, ask: Ask) -> None:
+        """Queues an ask that has no reply yet."""
+        self.sent += 1
+        self._asks[key] = ask
+        self._ready.append(key)
+        self._fed.set()
+
+    def retry(self) -> bool:
+        """Queues the failed asks that may be tried again; whether there were any."""
+        waiting = bool(self._later)
+        self._ready.extend(self._later)
+        self._later.clear()
+        self._fed.set()
+        return waiting
+
+    def stop(self) -> None:
+        """Hands out no more asks; those under way still come back."""
+        self._stopped = True
+        self._fed.set()
+
+    async def run(self, executor: Executor[Any]) -> None:
+        """Streams asks to the engine and takes its replies until stopped. Raises EngineError where it dies or breaks its contract."""
+        replies = executor.answer(self.engine, self._feed())
+        try:
+            while (answered := await self._next(replies)) is not None:
+                self._take(*answered)
+        finally:
+            if isinstance(replies, AsyncGenerator):
+                await replies.aclose()
+        if self._in_flight:
+            raise EngineError(f"the engine {self.engine.name!r} ended and left {len(self._in_flight)} asks unanswered; {_GO_ON}")
+
+    async def _feed(self) -> AsyncIterator[tuple[str, Ask]]:
+        while not self._stopped:
+            if self._ready:
+                key = self._ready.popleft()
+                self._in_flight[key.hex()] = key
+                yield key.hex(), self._asks[key]
+            else:
+                self._fed.clear()
+                await self._fed.wait()
+
+    async def _next(self, replies: AsyncIterator[tuple[str, Reply]]) -> tuple[str, Reply] | None:
+        try:
+            return await anext(replies, None)
+        except VidGroundError:
+            raise
+        except Exception as error:
+            raise EngineError(f"the engine {self.engine.name!r} died: {type(error).__name__}: {error}; {_GO_ON}") from error
+
+    def _take(self, token: str, reply: Reply) -> None:
+        key = self._in_flight.pop(token, None)
+        if key is None:
+            raise EngineError(
+                f"the engine {self.engine.name!r} broke its contract: it answered {token!r}, which is not under way; {_GO_ON}"
+            )
+        reply = self._checked(self._asks[key], reply)
+        if reply.status == "answered":
+            self._store.put(key, reply)
+        elif (attempts := self._attempts.get(key, 0)) < self._retries:
+            self._attempts[key] = attempts + 1
+            self._later.append(key)
+            self._wake.set()
+            return
+        else:
+            self.failed[key] = reply
+        self._attempts.pop(key, None)
+        del self._asks[key]
+        self._on_reply(key, reply)
+
+    def _checked(self, ask: Ask, reply: Reply) -> Reply:
+        if reply.status == "failed" or not ask.continuations:
+            return reply
+        if len(reply.logprobs) != len(ask.continuations) or len(reply.tokens) != len(ask.continuations):
+            raise EngineError(
+                f"the engine {self.engine.name!r} broke its contract: {len(ask.continuations)} continuations to score, "
+                f"{len(reply.logprobs)} log-probabilities and {len(reply.tokens)} token counts came back; {_GO_ON}"
+            )
+        if any(math.isnan(value) for value in reply.logprobs):
+            return Reply("failed", error="a log-probability is not a number")
+        return reply
+
+
+_GO_ON = "its replies so far are kept, the same command goes on from there"
