@@ -1,0 +1,205 @@
+"""Reading frames with PyAV: every format FFmpeg knows, exact by presentation time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidground_core.errors import MediaError
+from vidground_core.media.sampling import Indices, Times, duration
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What the headers and packets of a video file say, without decoding.
+
+    `times` are seconds from the first frame, one a frame; `rate` the nominal frame rate (0 where unknown); `promised` the length in the
+    header in seconds (0 where it has none). `stamps` are the presentation times in the stream's own unit, `keys` those of the key
+    frames; both None where the file has none (frames are counted then). `closed` says that no frame stands between a key frame and
+    its predecessors in presentation but after it in the file (no open groups of pictures).
+    """
+
+    path: str
+    codec: str
+    promised: float
+    rate: float
+    times: Times
+    stamps: Indices | None
+    keys: Indices | None
+    closed: bool
+
+
+class Damaged(Exception):
+    """Decoding broke off; the text says after how many frames and why."""
+
+
+def open_container(path: str) -> Any:
+    """An open `av` container that has pictures. Raises MediaError for what FFmpeg cannot open and for files without a picture stream."""
+    import av
+
+    try:
+        container = av.open(path)
+    except av.FFmpegError as error:
+        raise MediaError(f"{path!r} cannot be opened as a video or image: {_reason(error)}") from error
+    if not pictures(container):
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+        container.close()
+        raise MediaError(f"{path!r} has no picture stream; its streams: {kinds}")
+    return container
+
+
+def pictures(container: Any) -> Any:
+    """The stream that FFmpeg calls best among those with moving pictures; None where there is none (cover art is none)."""
+    from av.stream import Disposition
+
+    best = container.streams.best("video")
+    if best is None or best.disposition & Disposition.attached_pic:
+        return None
+    return best
+
+
+def scan(path: str) -> Index:
+    """Reads the index of a video file. Raises MediaError where there is no picture stream, no frame, or the file was cut short."""
+    import av
+
+    with open_container(path) as container:
+        stream = pictures(container)
+        name, rate = stream.codec_context.codec.canonical_name, float(stream.average_rate or stream.guessed_rate or 0)
+        promised, base = float(container.duration or 0) / av.time_base, float(stream.time_base)
+        try:
+            packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        except av.FFmpegError as error:
+            raise MediaError(f"{path!r}: its packets cannot be read: {_reason(error)}") from error
+    if not packets:
+        raise MediaError(f"{path!r} has a picture stream without a single frame")
+    if len({pts for pts, _ in packets} - {None}) < len(packets):
+        times = np.arange(len(packets)) / (rate or 1.0)
+        stamps = keys = None
+        closed = False
+    else:
+        order = np.array([pts for pts, _ in packets], np.int64)
+        stamps, keys = np.sort(order), np.sort(order[[key for _, key in packets]])
+        times = (stamps - stamps[0]) * base
+        closed = _closed(order, keys)
+    index = Index(path, str(name), promised, rate, times, stamps, keys, closed)
+    _refuse_cut(index)
+    return index
+
+
+def _closed(order: Indices, keys: Indices) -> bool:
+    """Whether each key frame has as many frames before it in the file as in presentation."""
+    places = np.flatnonzero(np.isin(order, keys))
+    return np.array_equal(places, np.searchsorted(np.sort(order), order[places]))
+
+
+def _refuse_cut(index: Index) -> None:
+    """Raises MediaError where all streams end well before the length in the header.
+
+    That is more than a second and a tenth of the length: headers round, and a last picture may stand for long.
+    """
+    margin = max(1.0, index.promised / 10)
+    shown = last = duration(index.times, index.rate)
+    if shown > index.promised - margin:
+        return
+    with open_container(index.path) as container:
+        begin = float(container.start_time or 0) / 1e6
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base is not None:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin)
+    if last < index.promised - margin:
+        raise MediaError(f"{index.path!r} is cut short: its header says {index.promised:.1f} s, its frames end at {shown:.1f} s")
+
+
+class PyAVReader:
+    """The frames of one video file by FFmpeg through PyAV."""
+
+    decoder = "pyav"
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.path = index.path
+
+    def read(self, indices: Indices) -> Iterator[Image]:
+        """The frames at `indices` (increasing), upright. Raises MediaError where one of them cannot be decoded."""
+        try:
+            done = 0
+            if self.index.stamps is not None and self.index.keys is not None:
+                for image in self._seek(indices, self.index.stamps, self.index.keys):
+                    yield image
+                    done += 1
+            # No presentation times, or wrong key frame flags: what is missing is found by counting from the start.
+            if done < len(indices):
+                yield from self._count(indices[done:])
+        except Damaged as error:
+            raise MediaError(f"{self.path!r}: {error}") from error
+
+    def _seek(self, indices: Indices, stamps: Indices, keys: Indices) -> Iterator[Image]:
+        with open_container(self.path) as container:
+            stream = pictures(container)
+            frames = self._decode(container, stream, 0)
+            at = 0
+            for place in indices:
+                stamp = int(stamps[place])
+                key = int(np.searchsorted(keys, stamp, side="right")) - 1
+                if key > 0 and keys[key] > stamps[at]:
+                    container.seek(int(keys[key]), stream=stream)
+                    frames = self._decode(container, stream, int(np.searchsorted(stamps, keys[key])))
+                frame = next((frame for frame in frames if frame.pts is None or frame.pts >= stamp), None)
+                if frame is None or frame.pts != stamp:
+                    return
+                at = int(place)
+                yield upright(frame)
+
+    def _count(self, indices: Indices) -> Iterator[Image]:
+        wanted = set(indices.tolist())
+        with open_container(self.path) as container:
+            at = -1
+            for at, frame in enumerate(self._decode(container, pictures(container), 0)):
+                if at in wanted:
+                    wanted.discard(at)
+                    yield upright(frame)
+                if not wanted:
+                    return
+            raise Damaged(f"only {at + 1} of {len(self.index.times)} frames can be decoded")
+
+    def _decode(self, container: Any, stream: Any, first: int) -> Iterator[Any]:
+        import av
+
+        at = first
+        try:
+            for frame in container.decode(stream):
+                yield frame
+                at += 1
+        except av.FFmpegError as error:
+            raise Damaged(f"decoding breaks off at frame {at} of {len(self.index.times)}: {_reason(error)}") from error
+
+
+def upright(frame: Any) -> Image:
+    """A decoded frame as uint8 (H, W, 3) RGB, turned as its display matrix says (in quarter turns; mirroring is not applied)."""
+    image: Image = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def shrink(image: Image, pixels: int) -> Image:
+    """The image at no more than `pixels` pixels (0: as it is), same aspect ratio, averaged over areas; never enlarged."""
+    height, width = image.shape[:2]
+    if not 0 < pixels < height * width:
+        return image
+    import av
+
+    scale = (pixels / (height * width)) ** 0.5
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    small = frame.reformat(width=max(1, int(width * scale)), height=max(1, int(height * scale)), interpolation="AREA")
+    resized: Image = small.to_ndarray(format="rgb24")
+    return resized
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
