@@ -1,0 +1,180 @@
+"""Trains the nano model from scratch and measures it, or measures the shipped one again with `--evaluate`.
+
+    python examples/nano/train.py --out DIR
+    python examples/nano/train.py --evaluate
+
+One thread; the same machine gives the same weights, the shipped weights the same numbers. See docs/explanation/nano.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import measure
+import torch
+from batched import Rows, logits
+from folder import make_model, make_processor, save
+from material import TRAINED, Clips, encode, loader, processed, prompt, texts, words
+from torch.nn import functional
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers.utils.logging import disable_progress_bar
+
+from vidground_core import Question
+from vidground_core.datasets.planted.draws import Draws
+from vidground_core.models import resolve_model
+
+# The world the model learns in; the demo's worlds have other seeds, so no video is met again.
+WORLD = 990_001
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and on what to train. First text alone, then a mix of text alone and video."""
+
+    seed: int = 0
+    batch: int = 32
+    rate: float = 1e-3
+    text_steps: int = 500
+    mixed_steps: int = 700
+    blind_share: float = 0.4
+    text_size: int = 8000
+    video_size: int = 3000
+    text_ta: float = 0.6
+    video_ta: float = 0.2
+
+
+def batches(questions: Sequence[Question], size: int, key: str) -> Iterator[list[Question]]:
+    """Endless batches, each pass in a new order."""
+    draws, waiting = Draws(key), list[Question]()
+    while True:
+        if len(waiting) < size:
+            waiting += draws.shuffled(questions)
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def train(recipe: Recipe, folder: str) -> tuple[Any, Any]:
+    """The trained model and its processor."""
+    processor = make_processor(words())
+    model = make_model(processor, recipe.seed)
+    clips = Clips(processor)
+    videos = list(loader(size=recipe.video_size, share=recipe.video_ta, seed=WORLD, mechanisms=TRAINED, folder=folder).load())
+    started = time.perf_counter()
+    clips.add(videos)
+    tell(f"decoded {len(clips.patches)} videos in {time.perf_counter() - started:.0f} s")
+    agree(model, clips, videos[:30:3])
+    blind = texts(recipe.text_size, share=recipe.text_ta, seed=WORLD + 1, mechanisms=TRAINED)
+    sources = {True: batches(blind, recipe.batch, "text"), False: batches(videos, recipe.batch, "video")}
+    draws = Draws(f"mix {recipe.seed}")
+    steps = recipe.text_steps + recipe.mixed_steps
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    model.train()
+    for step in range(steps):
+        without = step < recipe.text_steps or draws.chance(recipe.blind_share)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate * min(1.0, (step + 1) / 50, (steps - step) / (0.2 * steps))
+        loss = answer_loss(model, rows_of(clips, next(sources[without]), blind=without))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        if step % 100 == 99:
+            tell(f"step {step + 1} of {steps}, loss {loss.item():.3f}, {time.perf_counter() - started:.0f} s")
+    return model, processor
+
+
+def rows_of(clips: Clips, questions: Sequence[Question], *, blind: bool) -> Rows:
+    """Prompts with their right answers."""
+    return encode(clips, [(prompt(clips.processor, q, blind=blind), q.answer, "" if blind else q.group) for q in questions])
+
+
+def answer_loss(model: Any, rows: Rows) -> torch.Tensor:
+    """Mean cross-entropy (nats) over the answers' tokens and end tokens."""
+    marks = rows.answers[:, 1:]
+    return functional.cross_entropy(logits(model, rows)[:, :-1][marks], rows.ids[:, 1:][marks])
+
+
+def agree(model: Any, clips: Clips, questions: Sequence[Question]) -> None:
+    """Stops where the batched pass and the ordinary path (file, processor, library) give different logits."""
+    model.eval()
+    rows = rows_of(clips, questions, blind=False)
+    for question, ids, fast in zip(questions, rows.ids, logits(model, rows), strict=True):
+        inputs = processed(clips.processor, question, "")
+        slow = model(**inputs).logits[0]
+        if not torch.equal(inputs["input_ids"][0], ids[: len(slow)]):
+            raise SystemExit(f"the batched token row of {question.id} is not the processor's")
+        gap = float((slow - fast[: len(slow)]).abs().max())
+        if gap > 1e-4:
+            raise SystemExit(f"the batched pass differs from the library's by {gap:.1e} on {question.id}")
+
+
+def evaluate(model: Any, processor: Any, folder: str) -> dict[str, Any]:
+    """All numbers of docs/explanation/nano.md, on the worlds of the demo (seed 0)."""
+    model.eval()
+    clips = Clips(processor)
+    test = list(loader(path="test", folder=folder).load())
+    conflict = list(loader(path="conflict", folder=folder).load())
+    clips.add(test + conflict)
+    agree(model, clips, test[:30:3])
+    splits = {label: [q for q in test + conflict if q.tags["label"] == label] for label in ("vg", "ta", "conflict")}
+    hits = {label: measure.right(rows, measure.option_scores(model, clips, rows, blind=False)) for label, rows in splits.items()}
+    pool = texts(1000)
+    gold = measure.blind_gold(model, clips, pool)
+    return {
+        "accuracy": {label: measure.accuracy(model, clips, rows) for label, rows in splits.items()},
+        "VG by topic": measure.by(splits["vg"], hits["vg"], lambda q: q.tags["topic"]),
+        "TA by mechanism": measure.by(splits["ta"], hits["ta"], lambda q: q.tags["mechanism"]),
+        "conflict by mechanism": measure.by(splits["conflict"], hits["conflict"], lambda q: q.tags["mechanism"]),
+        "blind AUROC": measure.detection(pool, gold),
+    }
+
+
+def show(numbers: Any, indent: str = "") -> None:
+    """Prints nested numbers."""
+    for name, value in numbers.items():
+        if isinstance(value, dict) and all(isinstance(inner, float) for inner in value.values()):
+            tell(f"{indent}{name:24}" + "  ".join(f"{inner} {number:.3f}" for inner, number in value.items()))
+        else:
+            tell(f"{indent}{name}")
+            show(value, indent + "  ")
+
+
+def tell(text: str) -> None:
+    """One line on standard output, at once."""
+    print(text, flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="folder for the checkpoint; without it nothing is written")
+    parser.add_argument("--evaluate", nargs="?", const="nano", metavar="MODEL", help="only measure a checkpoint (the shipped one)")
+    parser.add_argument("--videos", default="", help="folder for the videos; by default the planted data set's own")
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change the recipe, such as mixed_steps=900")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    disable_progress_bar()
+    if given.evaluate:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(resolve_model(given.evaluate), dtype=torch.float32)
+        processor = AutoProcessor.from_pretrained(resolve_model(given.evaluate))
+    else:
+        changed = {name: json.loads(value) for name, value in (setting.split("=") for setting in given.set)}
+        model, processor = train(Recipe(**changed), given.videos)
+        if given.out:
+            save(model, processor, given.out)
+    numbers = evaluate(model, processor, given.videos)
+    show(numbers)
+    if given.json:
+        given.json.write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
