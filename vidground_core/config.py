@@ -36,10 +36,19 @@ def build(model: type[C], values: Mapping[str, Any], where: str) -> C:
 def _line(model: type[BaseModel], problem: Any, where: str) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown option {path!r}; {nearest(path, model.model_fields)}"
+        return f"{where}: unknown option {path!r}; {nearest(str(problem['loc'][-1]), _section(model, problem['loc'][:-1]).model_fields)}"
     if problem["type"] == "missing":
         return f"{where}: option {path!r} is required"
     return f"{where}: {path} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _section(model: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return model
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def audit(
     from vidground_core.runs.set_aside import read_set_aside
 
     session: Session = ctx.obj
-    flags = {"dataset": dataset, "detectors": detectors or None, "model": model, "engine": engine, "executor": executor}
-    flags |= {"limit": limit, "seed": seed, "max_failures": max_failures, "store": store}
+    flags = options.given(dataset=dataset, detectors=detectors, model=model, engine=engine, executor=executor)
+    flags |= options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
     ready = prepare(session, flags, sets, base={"detectors": ["question-only"]})
 
     def finish(layout: Any, data: Any) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def detect(
     from vidground_core.experiments.detection import detect as run_detection
 
     session: Session = ctx.obj
-    flags = {"dataset": dataset, "detectors": detectors or None, "model": model, "engine": engine, "executor": executor}
-    flags |= {"limit": limit, "seed": seed, "max_failures": max_failures, "store": store}
+    flags = options.given(dataset=dataset, detectors=detectors, model=model, engine=engine, executor=executor)
+    flags |= options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
     ready = prepare(session, flags, sets)
     result = run_detection(ready.assembly, out, ready.context, passed=ready.passed)
     session.output.result(result, lambda: show_detection(session.output, result))

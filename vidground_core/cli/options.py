@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -32,6 +32,11 @@ Store: TypeAlias = Annotated[str | None, typer.Option("--store", help="Reply sto
 AuditOut: TypeAlias = Annotated[
     Path | None, typer.Option("--out", help="Directory that keeps verdicts and replies; without it only the table is printed.")
 ]
+
+
+def given(**flags: Any) -> dict[str, Any]:
+    """The flags that were given."""
+    return {name: value for name, value in flags.items() if value is not None and value != []}
 
 
 @contextmanager

@@ -44,8 +44,8 @@ def run(
     from vidground_core.report import write_report
 
     session: Session = ctx.obj
-    flags = {"dataset": dataset, "detectors": detectors or None, "filter": filter_, "trainer": trainer, "model": model, "engine": engine}
-    flags |= {"executor": executor, "limit": limit, "seed": seed, "max_failures": max_failures, "store": store}
+    flags = options.given(dataset=dataset, detectors=detectors, filter=filter_, trainer=trainer, model=model, engine=engine)
+    flags |= options.given(executor=executor, limit=limit, seed=seed, max_failures=max_failures, store=store)
     base = embedded_example() if config is None and dataset is None else None
     ready = prepare(session, flags, sets, config=config, base=base)
     if dry_run:
