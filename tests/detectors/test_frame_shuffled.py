@@ -1,0 +1,61 @@
+import math
+
+import pytest
+
+from vidground_core import Clip, Media, Question, Reply
+from vidground_core.detectors.frame_shuffled import FrameShuffled
+from vidground_core.detectors.frames import FramesConfig
+
+QUESTION = Question("q", "Which comes first?", "cat", ("cat", "dog"), media=(Media("v.mp4", start=1.0, end=2.0),), group="v")
+
+
+def detector(**options: object) -> FrameShuffled:
+    return FrameShuffled(FramesConfig.model_validate({"scoring": "letters", "prompt": "letter", **options}))
+
+
+def reply(gold: float) -> Reply:
+    return Reply("answered", logprobs=(math.log(gold), math.log(1 - gold)), tokens=(1, 1))
+
+
+def test_the_video_is_shown_in_order_and_shuffled_before_the_text() -> None:
+    probes = detector(frames=4, pixels=99, seed=7, rotations=1).probes(QUESTION)
+    assert [probe.condition for probe in probes] == ["ordered", "shuffled"]
+    clips = [probe.ask.clips for probe in probes]
+    assert clips[0] == (Clip("v.mp4", start=1.0, end=2.0, frames=4, pixels=99, view="ordered", seed=0),)
+    assert clips[1] == (Clip("v.mp4", start=1.0, end=2.0, frames=4, pixels=99, view="shuffled", seed=7),)
+    assert isinstance(probes[0].ask.messages[0][1][0], Clip)
+    assert probes[0].ask.clips[0].path == "v.mp4"
+
+
+def test_shuffled_frames_decide_and_the_difference_is_reported() -> None:
+    verdict = detector(rotations=1).verdict(QUESTION, [reply(0.9), reply(0.6)])
+    assert verdict.shortcut == pytest.approx(0.6)
+    assert verdict.answered is True
+    assert verdict.scores == {"ordered": pytest.approx(0.9), "shuffled": pytest.approx(0.6), "difference": pytest.approx(0.3)}
+    assert set(verdict.conditions) == {"ordered", "shuffled"}
+
+
+def test_without_one_side_there_is_no_difference() -> None:
+    verdict = detector(rotations=1).verdict(QUESTION, [Reply("failed", error="x"), reply(0.6)])
+    assert verdict.scores == {"shuffled": pytest.approx(0.6)}
+    assert verdict.conditions["ordered"].failed == 1
+
+
+@pytest.mark.parametrize("media", [(), (Media("a.png", "image"),)])
+def test_a_question_without_a_video_is_not_asked(media: tuple[Media, ...]) -> None:
+    question = Question("q", "?", "cat", ("cat", "dog"), media=media, group="v")
+    assert detector().probes(question) == ()
+    verdict = detector().verdict(question, [])
+    assert (verdict.shortcut, verdict.answered) == (None, None)
+    assert verdict.evidence == ("not asked: no video whose frames could be shuffled",)
+
+
+def test_an_image_beside_the_video_has_no_order() -> None:
+    question = Question("q", "?", "cat", ("cat", "dog"), media=(Media("v.mp4"), Media("a.png", "image")), group="v")
+    image = detector(rotations=1, seed=3).probes(question)[1].ask.clips[1]
+    assert (image.type, image.view, image.frames, image.seed) == ("image", "ordered", 1, 0)
+
+
+def test_it_needs_video() -> None:
+    assert detector().needs == {"text", "video", "logprobs"}
+    assert FrameShuffled(FramesConfig()).adapted(frozenset({"text", "video"})).needs == {"text", "video"}
