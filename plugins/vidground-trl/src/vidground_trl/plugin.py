@@ -1,0 +1,17 @@
+"""What VidGround loads: registers the trainer, imports neither torch nor trl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidground_core import Trainer, hookimpl
+
+VIDGROUND_API = ">=1,<2"
+
+
+@hookimpl
+def vidground_register_trainers() -> list[type[Trainer[Any]]]:
+    """`trl-grpo`."""
+    from vidground_trl.grpo import TRLGRPO
+
+    return [TRLGRPO]

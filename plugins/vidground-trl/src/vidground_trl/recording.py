@@ -1,0 +1,136 @@
+"""What training leaves behind while it runs: metrics, sample rollouts, markers on whole checkpoints, a stop that can be resumed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from vidground_core.tables import append_jsonl
+from vidground_trl.checkpoints import mark_complete
+from vidground_trl.config import TRLGRPOConfig
+from vidground_trl.process import ERROR_MARK, MARK
+from vidground_trl.rewards import accuracy, well_formed
+
+
+class Rewards:
+    """The reward functions of a run, each judging every row by its own kind; remembers the last batch for the samples."""
+
+    def __init__(self, config: TRLGRPOConfig) -> None:
+        self._config = config
+        self.last: dict[str, Any] = {}
+
+    def functions(self) -> tuple[list[Any], list[float]]:
+        """The functions in TRL's form and their weights."""
+        if self._config.format_reward:
+            return [self._accuracy(), self._format()], [1.0, self._config.format_reward]
+        return [self._accuracy()], [1.0]
+
+    def _accuracy(self) -> Any:
+        rules = {"rule": self._config.accuracy, "answer_format": self._config.answer_format}
+
+        def accuracy_reward(completions: Sequence[Any], **columns: Any) -> list[float]:
+            texts = [completion[0]["content"] for completion in completions]
+            each = zip(texts, columns["kind"], columns["gold"], columns["options"], strict=True)
+            values = [accuracy(text, kind=kind, gold=gold, options=options, **rules) for text, kind, gold, options in each]
+            self.last = {"id": columns["id"], "text": columns["text"], "completions": texts, "accuracy": values}
+            return values
+
+        return _named(accuracy_reward, "accuracy")
+
+    def _format(self) -> Any:
+        def format_reward(completions: Sequence[Any], **_: Any) -> list[float]:
+            values = [well_formed(completion[0]["content"]) for completion in completions]
+            self.last["format"] = values
+            return values
+
+        return _named(format_reward, "format")
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Up to `sample_rows` prompts of the last batch with all their rollouts and rewards."""
+        group, rows = self._config.num_generations, []
+        for start in range(0, min(self._config.sample_rows * group, len(self.last.get("id", ()))), group):
+            part = slice(start, start + group)
+            row = {"id": self.last["id"][start], "prompt": self.last["text"][start], "completions": self.last["completions"][part]}
+            rows.append(row | {"rewards": {name: self.last[name][part] for name in ("accuracy", "format") if name in self.last}})
+        return rows
+
+
+def _named(function: Any, name: str) -> Any:
+    function.__name__ = name
+    return function
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]
+    """Writes `metrics.jsonl` and `samples.jsonl` at each logging step and marks checkpoints as complete."""
+
+    def __init__(self, out: Path, config: TRLGRPOConfig, rewards: Rewards) -> None:
+        self._out, self._config, self._rewards = out, config, rewards
+        self.last: dict[str, float] = {}
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+        """One line of metrics: those TRL computed, `step`, and the prompts and tokens consumed so far."""
+        if not state.is_world_process_zero or logs is None or "reward" not in logs:
+            return
+        batches = -(-state.global_step // self._config.num_iterations)
+        counts = {"step": state.global_step, "prompts": batches * self._config.prompts_per_step, "tokens": int(logs["num_tokens"])}
+        self.last = {name: value for name, value in logs.items() if isinstance(value, int | float) and name != "num_tokens"}
+        append_jsonl(self._out / "metrics.jsonl", [counts | self.last])
+        append_jsonl(self._out / "samples.jsonl", [{"step": state.global_step} | row for row in self._rewards.samples()])
+        say(f"step {state.global_step}/{state.max_steps}: reward {logs['reward']:.3f}, zero-variance groups {_share(logs)}")
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called when all files of a checkpoint are written."""
+        if state.is_world_process_zero:
+            mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
+
+
+def _share(logs: Mapping[str, Any]) -> str:
+    return f"{logs['frac_reward_zero_std']:.0%}"
+
+
+class Interruption(TrainerCallback):  # type: ignore[misc]
+    """SIGINT or SIGTERM: finish the step, save a checkpoint where a resumed run would be the same, and stop."""
+
+    def __init__(self, config: TRLGRPOConfig) -> None:
+        self._window = config.num_iterations
+        self.requested = False
+
+    def listen(self) -> None:
+        """Takes the two signals over."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, *_: Any) -> None:
+        self.requested = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Acts on a signal that came to any process during the step."""
+        if _anywhere(self.requested, args.device):
+            control.should_training_stop = True
+            control.should_save = state.global_step % self._window == 0
+
+
+def _anywhere(requested: bool, device: Any) -> bool:
+    if not torch.distributed.is_initialized():
+        return requested
+    flag = torch.tensor(int(requested), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())
+
+
+def say(text: str) -> None:
+    """A line for the one who started the run; the parent passes lines with this mark on."""
+    sys.stdout.write(f"{MARK}{text}\n")
+    sys.stdout.flush()
+
+
+def say_error(text: str) -> None:
+    """Why the run cannot go on; the parent raises it."""
+    sys.stdout.write(f"{ERROR_MARK}{' '.join(text.split())}\n")
+    sys.stdout.flush()
