@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-
-from scipy.stats import binom
+from functools import lru_cache
 
 from vidground_core.records import Decision, Question, Verdict
 
@@ -43,7 +43,7 @@ class LuckEstimate:
                 self._estimable = False
             elif decision.kept and verdict.answered is False:
                 trials, least = needed
-                lucky = float(binom.sf(least - 1, trials, question.chance))
+                lucky = chance_of(least, trials, question.chance)
                 self._sum += lucky / (1 - lucky) if lucky < 1 else 0.0
 
     @property
@@ -55,6 +55,12 @@ class LuckEstimate:
     def expected_false_keeps(self) -> float | None:
         """Always None: not estimable from one judge's verdicts alone."""
         return None
+
+
+@lru_cache(maxsize=4096)
+def chance_of(least: int, trials: int, share: float) -> float:
+    """P(Binomial(trials, share) >= least)."""
+    return math.fsum(math.comb(trials, right) * share**right * (1 - share) ** (trials - right) for right in range(least, trials + 1))
 
 
 def right_answers_needed(verdict: Verdict) -> tuple[int, int] | None:
