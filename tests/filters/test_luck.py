@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import binom
 
 from vidground_core import Decision, Question, Tally, Verdict
+from vidground_core.filters.base import ExpectedErrors
 from vidground_core.filters.drop_answerable import DropAnswerable, DropAnswerableConfig
 from vidground_core.filters.luck import LuckEstimate, chance_of, right_answers_needed
 
@@ -16,11 +17,9 @@ def judged(number: int, *, right: int, trials: int = 1, rule: str = "mean > 0.5"
     return question, Verdict(question.id, "judge", rule, right / trials, right >= needed, {"blind": tally})
 
 
-def estimate(rows: list[tuple[Question, Verdict]]) -> LuckEstimate:
-    found, policy = LuckEstimate(), DropAnswerable(DropAnswerableConfig())
-    for question, verdict in rows:
-        found.add(question, {"judge": verdict}, policy.decide_row(question, {"judge": verdict}))
-    return found
+def estimate(rows: list[tuple[Question, Verdict]]) -> float | None:
+    judged_rows = [(question, {"judge": verdict}) for question, verdict in rows]
+    return DropAnswerable(DropAnswerableConfig()).expected_errors(lambda: iter(judged_rows)).false_drops
 
 
 @pytest.mark.parametrize(("rule", "trials"), [("mean > 0.5", 1), ("mean > 0.5", 3), ("any", 4), ("all", 2), ("at least 2", 4)])
@@ -28,12 +27,12 @@ def test_a_judge_that_only_guesses_drops_what_is_estimated(rule: str, trials: in
     draw = random.Random(5)
     rows = [judged(i, right=sum(draw.random() < 0.25 for _ in range(trials)), trials=trials, rule=rule) for i in range(4000)]
     dropped = sum(bool(verdict.answered) for _, verdict in rows)
-    assert estimate(rows).expected_false_drops == pytest.approx(dropped, rel=0.12)
+    assert estimate(rows) == pytest.approx(dropped, rel=0.12)
 
 
 def test_one_pass_over_four_options_loses_a_third_of_what_is_kept() -> None:
     rows = [judged(i, right=0) for i in range(30)] + [judged(100 + i, right=1) for i in range(50)]
-    assert estimate(rows).expected_false_drops == pytest.approx(30 / 3)
+    assert estimate(rows) == pytest.approx(30 / 3)
 
 
 def test_open_ended_answers_are_not_guessed() -> None:
@@ -41,27 +40,34 @@ def test_open_ended_answers_are_not_guessed() -> None:
     verdict = Verdict("q", "judge", "any", 0.0, False, {"blind": Tally(1, 0)})
     found = LuckEstimate()
     found.add(question, {"judge": verdict}, Decision("q", True, "p", "1", "kept", {"judge": 0.0}))
-    assert found.expected_false_drops == 0
+    assert found.result().false_drops == 0
 
 
 def test_there_is_no_estimate_for_probabilities_several_judges_or_another_threshold() -> None:
     question, verdict = judged(0, right=0)
     scored = Verdict("q0", "judge", "mean > 0.5", 0.3, False, {"blind": Tally(4, 1, p_gold=0.3)})
-    kept, other = Decision("q0", True, "p", "1", "kept", {"judge": 0.0}), Decision("q0", False, "p", "1", "x", {"judge": 0.0})
+    kept = Decision("q0", True, "p", "1", "kept", {"judge": 0.0})
     both = Decision("q0", True, "p", "1", "kept", {"judge": 0.0, "second": 0.0})
-    for decision, verdicts in ((kept, {"judge": scored}), (other, {"judge": verdict}), (both, {"judge": verdict, "second": verdict})):
+    for decision, verdicts, note in (
+        (kept, {"judge": scored}, "not estimated: the rule 'mean > 0.5' of judge does not count right answers"),
+        (
+            Decision("q0", False, "p", "1", "x", {"judge": 0.0}),
+            {"judge": verdict},
+            "not estimated: the policy does not follow what judge says",
+        ),
+        (both, {"judge": verdict, "second": verdict}, "not estimated: several judges were combined"),
+    ):
         found = LuckEstimate()
         found.add(question, verdicts, decision)
-        assert found.expected_false_drops is None
-        assert found.expected_false_keeps is None
-    assert LuckEstimate().expected_false_drops is None
+        assert found.result() == ExpectedErrors(note=note)
+    assert LuckEstimate().result() == ExpectedErrors(note="there are no questions")
 
 
 def test_undecided_questions_stand_for_nothing() -> None:
     question, verdict = judged(0, right=0)
     found = LuckEstimate()
     found.add(question, {"judge": verdict}, Decision("q0", True, "p", "1", "no verdict: kept"))
-    assert found.expected_false_drops == 0
+    assert found.result().false_drops == 0
 
 
 def test_the_binomial_tail_is_scipy_s() -> None:

@@ -9,6 +9,7 @@ import re
 from typing import Literal
 
 from vidground_core.evaluation.answers import cleaned, extract, is_outage, is_refusal, marked_parts, plain
+from vidground_core.evaluation.prompts import LETTERS
 from vidground_core.records import Question
 
 Scored = Literal["correct", "wrong", "refused", "unparsed", "failed"]
@@ -19,8 +20,8 @@ _CUE = re.compile(r"\banswer(?: is|\s*:)\s*:?\s*(.+)", re.IGNORECASE)
 
 
 def can_score(question: Question) -> bool:
-    """Whether `score` can judge replies to this question."""
-    return bool(question.options) or question.kind in OPEN_KINDS
+    """Whether replies to this question can be judged: at most 26 lettered options, or one checkable answer."""
+    return len(question.options) <= len(LETTERS) if question.options else question.kind in OPEN_KINDS
 
 
 def score(question: Question, text: str, order: tuple[int, ...] = ()) -> Scored:

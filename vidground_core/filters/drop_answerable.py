@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from vidground_core.errors import ConfigError, nearest
-from vidground_core.filters.base import FilterConfig, RowFilter
+from vidground_core.filters.base import ExpectedErrors, FilterConfig, JudgedRows, RowFilter
+from vidground_core.filters.luck import LuckEstimate
 from vidground_core.records import Decision, Question, Verdict
 
 
@@ -43,6 +44,13 @@ class DropAnswerable(RowFilter[DropAnswerableConfig]):
             kept, reason = True, "kept" if says else "no verdict: kept"
         numbers = {name: verdict.shortcut for name, verdict in chosen.items() if verdict.shortcut is not None}
         return Decision(question.id, kept, self.name, self.version, reason, numbers)
+
+    def expected_errors(self, rows: JudgedRows) -> ExpectedErrors:
+        """Grounded questions probably dropped by a lucky guess; see `luck.LuckEstimate` for the formula and its limits."""
+        estimate = LuckEstimate()
+        for question, verdicts in rows():
+            estimate.add(question, verdicts, self.decide_row(question, verdicts))
+        return estimate.result()
 
     def _names(self, verdicts: Mapping[str, Verdict]) -> list[str]:
         for name in self.config.detectors:

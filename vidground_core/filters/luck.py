@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from vidground_core.filters.base import ExpectedErrors
 from vidground_core.records import Decision, Question, Verdict
 
 _AT_LEAST = re.compile(r"at least (\d+)")
@@ -29,32 +30,32 @@ class LuckEstimate:
     def __init__(self) -> None:
         self._sum = 0.0
         self._rows = 0
-        self._estimable = True
+        self._obstacle = ""
 
     def add(self, question: Question, verdicts: Mapping[str, Verdict], decision: Decision) -> None:
         """Takes one row into account."""
         self._rows += 1
         used = [verdicts[name] for name in decision.numbers if name in verdicts]
         if len(used) > 1:
-            self._estimable = False
+            self._obstacle = "several judges were combined"
         for verdict in used[:1]:
             needed = right_answers_needed(verdict)
-            if needed is None or verdict.answered is decision.kept:
-                self._estimable = False
+            if needed is None:
+                self._obstacle = f"the rule {verdict.rule!r} of {verdict.detector} does not count right answers"
+            elif verdict.answered is decision.kept:
+                self._obstacle = f"the policy does not follow what {verdict.detector} says"
             elif decision.kept and verdict.answered is False:
                 trials, least = needed
                 lucky = chance_of(least, trials, question.chance)
                 self._sum += lucky / (1 - lucky) if lucky < 1 else 0.0
 
-    @property
-    def expected_false_drops(self) -> float | None:
-        """Expected number of questions dropped by a lucky guess; None where it cannot be estimated."""
-        return self._sum if self._estimable and self._rows else None
-
-    @property
-    def expected_false_keeps(self) -> float | None:
-        """Always None: not estimable from one judge's verdicts alone."""
-        return None
+    def result(self) -> ExpectedErrors:
+        """The estimate over all rows added, with what it rests on in words."""
+        if not self._rows:
+            return ExpectedErrors(note="there are no questions")
+        if self._obstacle:
+            return ExpectedErrors(note=f"not estimated: {self._obstacle}")
+        return ExpectedErrors(self._sum, None, "as if every question that the judge does not know were guessed; false keeps not estimated")
 
 
 @lru_cache(maxsize=4096)
