@@ -11,9 +11,12 @@ from pydantic import Field
 
 from vidground_core.component import Component
 from vidground_core.config import ComponentConfig
+from vidground_core.errors import EngineError
 from vidground_core.records import Ask, Reply
 
 CAPABILITIES = ("text", "logprobs", "images", "video", "sampling")
+# How long a window that is not full waits for one more ask.
+_GRACE_SECONDS = 0.005
 
 
 class EngineConfig(ComponentConfig):
@@ -28,11 +31,12 @@ EngineConfigT = TypeVar("EngineConfigT", bound=EngineConfig)
 class Engine(Component[EngineConfigT]):
     """Base of engines.
 
-    `can` lists what it is able to do, of `CAPABILITIES`. Building an engine loads nothing: the model is loaded by `start`.
+    `can` lists what it is able to do, of `CAPABILITIES`: on the class, with the most able model; an instance may set less for its own.
+    Building an engine loads nothing: the model is loaded by `start`.
     """
 
     Config: ClassVar[type[Any]] = EngineConfig
-    can: ClassVar[frozenset[str]] = frozenset()
+    can: frozenset[str] = frozenset()
 
     @property
     @abstractmethod
@@ -69,32 +73,47 @@ class BatchEngine(Engine[EngineConfigT]):
         raise NotImplementedError
 
     async def answer(self, asks: AsyncIterator[tuple[str, Ask]]) -> AsyncIterator[tuple[str, Reply]]:
-        """Collects windows of asks and answers each by `answer_batch`."""
-        source = aiter(asks)
-        upcoming: asyncio.Task[tuple[str, Ask]] | None = None
-        exhausted = False
-        while not exhausted:
-            taken: list[tuple[str, Ask]] = []
-            while len(taken) < self.window:
-                upcoming = upcoming or asyncio.ensure_future(_next(source))
+        """Answers windows of asks by `answer_batch`; the next window gathers meanwhile, so that a slow feed still fills it."""
+        waiting: asyncio.Queue[tuple[str, Ask] | None] = asyncio.Queue(self.window)
+        collector = asyncio.ensure_future(_collect(asks, waiting))
+        try:
+            ended = False
+            while not ended:
+                taken, ended = await self._take(waiting)
                 if taken:
-                    # The feed may be waiting for the replies of what is already taken, so never wait for a full window.
-                    await asyncio.wait({upcoming}, timeout=0.005)
-                    if not upcoming.done():
-                        break
-                try:
-                    taken.append(await upcoming)
-                except StopAsyncIteration:
-                    exhausted = True
+                    replies = await asyncio.to_thread(self.answer_batch, [ask for _, ask in taken])
+                    if len(replies) != len(taken):
+                        raise EngineError(f"the engine {self.name!r} gave {len(replies)} replies to {len(taken)} asks")
+                    for (token, _), reply in zip(taken, replies, strict=True):
+                        yield token, reply
+            await collector
+        finally:
+            collector.cancel()
+            await asyncio.gather(collector, return_exceptions=True)
+
+    async def _take(self, waiting: asyncio.Queue[tuple[str, Ask] | None]) -> tuple[list[tuple[str, Ask]], bool]:
+        """What is ready, up to a window, and whether the feed has ended.
+
+        The feed may be waiting for the replies to what is taken, so a full window is never waited for, only the first ask.
+        """
+        taken: list[tuple[str, Ask]] = []
+        while len(taken) < self.window:
+            if taken and waiting.empty():
+                await asyncio.sleep(_GRACE_SECONDS)
+                if waiting.empty():
                     break
-                finally:
-                    if upcoming.done():
-                        upcoming = None
-            if taken:
-                replies = await asyncio.to_thread(self.answer_batch, [ask for _, ask in taken])
-                for (token, _), reply in zip(taken, replies, strict=True):
-                    yield token, reply
+            item = await waiting.get()
+            if item is None:
+                return taken, True
+            taken.append(item)
+        return taken, False
 
 
-async def _next(source: AsyncIterator[tuple[str, Ask]]) -> tuple[str, Ask]:
-    return await anext(source)
+async def _collect(asks: AsyncIterator[tuple[str, Ask]], waiting: asyncio.Queue[tuple[str, Ask] | None]) -> None:
+    try:
+        async for item in asks:
+            await waiting.put(item)
+    except Exception:
+        await waiting.put(None)
+        raise
+    await waiting.put(None)

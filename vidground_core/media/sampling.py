@@ -58,7 +58,8 @@ def choose(clip: Clip, times: Times, length: float) -> tuple[Indices, float]:
         chosen = np.unique(np.clip(shown, first, last - 1))
     else:
         raise MediaError(f"{clip.path!r}: frames = {clip.frames} and fps = {clip.fps}: one of them must be more than 0")
-    return chosen, len(chosen) / max(end - start, _SLACK)
+    # Models floor multiples of 1/fps to positions: noise in the last bits of 2.0 would move them.
+    return chosen, round(len(chosen) / max(end - start, _SLACK), 6)
 
 
 def span(clip: Clip, length: float) -> tuple[float, float]:

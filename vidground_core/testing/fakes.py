@@ -29,7 +29,7 @@ class FakeEngine(BatchEngine[FakeEngineConfig]):
     name = "fake"
     version = "1"
     Config: ClassVar[type[Any]] = FakeEngineConfig
-    can: ClassVar[frozenset[str]] = frozenset(CAPABILITIES)
+    can = frozenset(CAPABILITIES)
 
     @property
     def identity(self) -> str:
