@@ -108,7 +108,11 @@ def detection(questions: Sequence[Question], gold: Scores) -> dict[str, float]:
     label = np.array([question.tags["label"] == "ta" for question in questions])
     mechanism = np.array([question.tags["mechanism"] for question in questions])
     held = np.isin(mechanism, HELD_OUT)
-    found = {"all": _auroc(gold, label, label), "trained": _auroc(gold, label, label & ~held), "held out": _auroc(gold, label, label & held)}
+    found = {
+        "all": _auroc(gold, label, label),
+        "trained": _auroc(gold, label, label & ~held),
+        "held out": _auroc(gold, label, label & held),
+    }
     for name in sorted(set(mechanism[label])):
         found[name] = _auroc(gold, label, mechanism == name)
     return found | {

@@ -100,6 +100,7 @@ def answer_loss(model: Any, rows: Rows) -> torch.Tensor:
     return functional.cross_entropy(logits(model, rows)[:, :-1][marks], rows.ids[:, 1:][marks])
 
 
+@torch.no_grad()
 def agree(model: Any, clips: Clips, questions: Sequence[Question]) -> None:
     """Stops where the batched pass and the ordinary path (file, processor, library) give different logits."""
     model.eval()

@@ -71,7 +71,7 @@ class PlantedLoader(DatasetLoader[PlantedConfig]):
         if not self._misleading and split == "conflict":
             able = [name for name, mechanism in MECHANISMS.items() if mechanism.misleads]
             raise ConfigError(
-                f"planted: mechanisms = {self.config.mechanisms!r}: none can mislead; the split conflict needs {nearest('', able)}"
+                f"planted: mechanisms = {self.config.mechanisms!r}: none can mislead; the split conflict needs one of: {', '.join(able)}"
             )
         for number in range(self.config.size or SPLITS[split]):
             scene, questions = self.video(number)

@@ -95,7 +95,7 @@ def _sequence(draws: Draws) -> tuple[tuple[Figure, ...], dict[str, str]]:
 def _crowd(draws: Draws) -> tuple[tuple[Figure, ...], dict[str, str]]:
     """One to four equal figures that appear one by one: how many there are is only seen late."""
     shape, colour, count = draws.one(SHAPES), draws.one(tuple(COLOURS)), 1 + draws.below(4)
-    figures = []
+    figures: list[Figure] = []
     for x, y in draws.some([(14, 14), (42, 14), (14, 42), (42, 42)], count):
         place = (x + draws.between(-3, 3), y + draws.between(-3, 3))
         begin = 0.0 if not figures else draws.between(0.1, 0.5)

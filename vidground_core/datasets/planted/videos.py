@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -55,10 +56,12 @@ def write_video(path: Path, scene: Scene) -> None:
         _encode(beside, scene)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise InputError(
             f"planted: cannot write videos to {str(path.parent)!r}: {error.strerror or error}; set the option `folder` or VG_CACHE"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def _encode(path: Path, scene: Scene) -> None:
