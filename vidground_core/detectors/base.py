@@ -79,7 +79,7 @@ class ProbeDetector(Detector[ProbeConfigT]):
         return frozenset({"text"})
 
     def adapted(self, can: frozenset[str]) -> Self:
-        """This detector with the options left open settled for an engine that `can` this; called once, before `needs` and the first probe."""
+        """This detector with open options settled for an engine that `can` this; called once, before `needs` and the first probe."""
         return self
 
     def probes(self, question: Question) -> Sequence[Probe]:
