@@ -1,7 +1,5 @@
 """vg datasets, detectors, engines, filters, trainers, exporters, executors: what is installed; with a name, its options."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _lister(kind: str) -> Any:
+    # Annotations are evaluated here, where `kind` is known; so no postponed evaluation in this file.
     def verb(ctx: typer.Context, name: Annotated[str | None, typer.Argument(help=f"A {kind} to describe.")] = None) -> None:
         session: Session = ctx.obj
         if name is None:
