@@ -97,8 +97,9 @@ class LogEngine(BatchEngine[LogConfig]):
 
 
 def _wait_for(store: str, replies: int) -> None:
-    """Returns when that many replies are on disk, seen by a connection that shares nothing with the run's own."""
-    while store:
+    """Returns when that many replies are on disk, seen by a connection that shares nothing with the run's own, or after 30 s."""
+    deadline = time.monotonic() + 30
+    while store and time.monotonic() < deadline:
         connection = sqlite3.connect(store)
         (stored,) = connection.execute("SELECT count(*) FROM replies").fetchone()
         connection.close()

@@ -102,7 +102,7 @@ def test_another_verbs_directory_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": 2, "versions": {"vidground-core": "9.1"}}))
-    with pytest.raises(RunDirectoryError, match="format 2, this vg reads format 1; it was made by vidground-core 9.1: use that version"):
+    with pytest.raises(RunDirectoryError, match=r"format 2, this vg reads format 1; it was made by vidground-core 9\.1: use that version"):
         _open(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_a_broken_record_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_reading_a_folder_without_record_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="is no run directory: it has no run.json; name a folder that a vg command wrote"):
+    with pytest.raises(RunDirectoryError, match=r"is no run directory: it has no run\.json; name a folder that a vg command wrote"):
         read_record(tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_changed_settings_are_shown_key_by_key(tmp_path: Path) -> None:
 
 def test_many_differences_are_cut_short(tmp_path: Path) -> None:
     _finished(tmp_path)
-    with pytest.raises(RunDirectoryError, match="k7: .* → 7; and 2 more"):
+    with pytest.raises(RunDirectoryError, match=r"k7: .* → 7; and 2 more"):
         _open(tmp_path, **{f"k{number}": number for number in range(10)})
 
 

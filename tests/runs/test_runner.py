@@ -84,7 +84,7 @@ def test_another_version_or_config_judges_again_from_the_same_replies(drive: Mod
 def test_another_engine_is_asked_anew(drive: ModuleType, tmp_path: Path) -> None:
     drive.run(tmp_path, _plain(drive)[0])
     expected = _verdicts(tmp_path)
-    bound, engine = _plain(drive, seed=1)
+    bound = _plain(drive, seed=1)[0]
     (counts,) = drive.run(tmp_path, bound)
     assert counts.asked == 80
     assert _verdicts(tmp_path) != expected
