@@ -10,10 +10,8 @@ import argparse
 import dataclasses
 import fcntl
 import json
-import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +31,8 @@ from vidground_trl.booking import SUPPORTED, BookingProcessor, MediaStore, unboo
 from vidground_trl.checkpoints import cut_after, newest_complete, remove_incomplete, step_of
 from vidground_trl.config import Schedule, TRLGRPOConfig, schedule
 from vidground_trl.instructions import instruct
-from vidground_trl.job import PARENT_PIPE, WorkerJob
+from vidground_trl.job import WorkerJob
+from vidground_trl.parent import end_with_parent
 from vidground_trl.process import INTERRUPTED
 from vidground_trl.recording import Interruption, Recorder, Rewards, say, say_error
 from vidground_trl.rows import Selection, clips_of, pick, read_selection, select, write_selection, write_whole
@@ -62,26 +61,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="worker.json in the run directory")
     path = parser.parse_args().config.absolute()
-    _end_with_parent()
+    end_with_parent()
     try:
         with _only_one(path.parent):
             return Run(WorkerJob.read(path), path.parent).train()
     except VidGroundError as error:
         say_error(str(error))
         return error.exit_code
-
-
-def _end_with_parent() -> None:
-    """The parent holds the other end of our standard input: where it dies, even by SIGKILL, nobody is left training behind it."""
-    if os.environ.get(PARENT_PIPE) != "1":
-        return
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(INTERRUPTED)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -141,7 +127,7 @@ class Run:
             say(f"interrupted after step {trainer.state.global_step}; the same command goes on")
             return INTERRUPTED
         if self.main:
-            self._finish(trainer, model, processor, recorder)
+            self._finish(trainer, processor, recorder)
         return 0
 
     def _selection(self) -> Selection:
@@ -243,12 +229,14 @@ class Run:
                 say(f"resuming from {start.name}")
         return start
 
-    def _finish(self, trainer: Any, model: Any, processor: BookingProcessor, recorder: Recorder) -> None:
+    def _finish(self, trainer: Any, processor: BookingProcessor, recorder: Recorder) -> None:
         beside = self.out / "checkpoint.tmp"
         shutil.rmtree(beside, ignore_errors=True)
         model = trainer.accelerator.unwrap_model(trainer.model)
-        stored = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code).dtype
-        model.to(stored or model.dtype).save_pretrained(beside)
+        # As the start checkpoint was stored: its dtype, and its config without what training set in it (such as use_cache).
+        start = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code)
+        model.config = start
+        model.to(start.dtype or model.dtype).save_pretrained(beside)
         processor.save_pretrained(beside)
         shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
         beside.replace(self.out / "checkpoint")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+from vidground_trl.config import PRESETS, Schedule, TRLGRPOConfig, problems, resolve, schedule
+
+from vidground_core import ConfigError
+from vidground_core.config import build
+
+
+def test_every_option_is_described() -> None:
+    assert all(field.description for field in TRLGRPOConfig.model_fields.values())
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_presets_name_real_options_and_are_valid(preset: str) -> None:
+    config = TRLGRPOConfig(preset=preset)  # type: ignore[arg-type]
+    assert {name: getattr(config, name) for name in PRESETS[preset]} == dict(PRESETS[preset])
+    assert problems(config) == []
+
+
+def test_what_is_set_overrides_the_preset_and_what_comes_out_is_stable() -> None:
+    config = TRLGRPOConfig(preset="nano", lr=1e-3, beta=0.1)
+    assert (config.lr, config.beta, config.num_generations) == (1e-3, 0.1, 8)
+    assert resolve(config)["prompts"] == 2560
+    assert "python" not in resolve(config)
+    assert TRLGRPOConfig.model_validate(resolve(config)) == config
+
+
+def test_the_paper_preset_is_table_7() -> None:
+    config = TRLGRPOConfig(preset="paper")
+    assert schedule(config, rows=10**5).steps == 700
+    assert (config.frames, config.min_pixels, config.max_pixels) == (16, 3136, 501760)
+    assert (config.lr, config.schedule, config.weight_decay, config.max_grad_norm) == (1e-6, "cosine", 0.01, 5.0)
+    assert (config.beta, config.temperature, config.num_generations, config.epsilon) == (0.04, 1.0, 8, 0.2)
+
+
+def test_the_nano_preset_rewards_the_option_text_alone() -> None:
+    config = TRLGRPOConfig(preset="nano")
+    assert (config.accuracy, config.format_reward, config.beta, config.prompts_per_step) == ("option-text", 0.0, 0.0, 16)
+    assert schedule(config, rows=10) == Schedule(steps=160, prompts=2560, rollouts=128, micro_batch=128, accumulation=1)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"trainer: unknown option 'num_generation'; did you mean 'num_generations'\? there is: "):
+        build(TRLGRPOConfig, {"num_generation": 4}, "trainer")
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match="trainer: preset = 'small': Input should be 'none', 'nano' or 'paper'"):
+        build(TRLGRPOConfig, {"preset": "small"}, "trainer")
+
+
+def test_a_format_reward_without_the_format_is_refused() -> None:
+    with pytest.raises(ValidationError, match="format_reward needs answer_format = 'think': the tags are not asked for otherwise"):
+        TRLGRPOConfig(format_reward=1.0)
+
+
+def test_pixel_limits_must_be_in_order() -> None:
+    with pytest.raises(ValidationError, match="min_pixels = 200 is more than max_pixels = 100"):
+        TRLGRPOConfig(min_pixels=200, max_pixels=100)
+
+
+def test_the_schedule_rounds_up_to_whole_steps_and_counts_passes_over_rollouts() -> None:
+    config = TRLGRPOConfig(prompts=10, prompts_per_step=4, num_generations=4, micro_batch=2, num_iterations=2, processes=2, save_steps=4)
+    assert schedule(config, rows=3) == Schedule(steps=6, prompts=12, rollouts=16, micro_batch=2, accumulation=4)
+    assert schedule(TRLGRPOConfig(prompts_per_step=4), rows=9).prompts == 12
+
+
+def test_a_checkpoint_between_two_generations_is_refused_with_the_next_valid_step() -> None:
+    config = TRLGRPOConfig(num_iterations=4, save_steps=10)
+    (found,) = problems(config)
+    assert found.startswith("save_steps = 10 is between two generations (one every num_iterations = 4 steps)")
+    assert found.endswith("the next valid value is save_steps = 12.")
+    with pytest.raises(ValueError, match="save_steps = 10"):
+        schedule(config, rows=8)
+    assert problems(TRLGRPOConfig(num_iterations=4, save_steps=12)) == []
+
+
+def test_a_micro_batch_that_does_not_divide_is_refused_with_the_next_smaller() -> None:
+    (found,) = problems(TRLGRPOConfig(prompts_per_step=4, num_generations=6, micro_batch=7))
+    assert found == (
+        "micro_batch = 7 does not divide the 24 rollouts of a process and step; the next smaller valid value is micro_batch = 6."
+    )
+
+
+def test_processes_must_share_the_rollouts() -> None:
+    (found,) = problems(TRLGRPOConfig(prompts_per_step=1, num_generations=8, processes=3))
+    assert found == (
+        "prompts_per_step = 1 times num_generations = 8 gives 8 rollouts, which 3 processes cannot share; "
+        "set prompts_per_step to a multiple of 3."
+    )
