@@ -1,0 +1,170 @@
+"""vg eval on real video files, with an engine that needs no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidground_core import Ask, ConfigError, EngineError, Question, Verdict
+from vidground_core.errors import RunDirectoryError, TooManyFailuresError
+from vidground_core.experiments.assembly import Assembly
+from vidground_core.experiments.benchmarks import EvalRequest, evaluate
+from vidground_core.experiments.context import Context
+from vidground_core.experiments.settings import passed_settings, resolve_settings
+from vidground_core.media.writing import write_video
+from vidground_core.plugins import Registry, load_registry
+from vidground_core.runs.set_aside import read_set_aside
+from vidground_core.tables import question_row, read
+from vidground_core.testing import FakeEngine
+
+
+class CountingEngine(FakeEngine):
+    """The fake engine, which keeps what it was asked."""
+
+    name = "counting"
+    asked: list[Ask] = []  # noqa: RUF012
+
+    def answer_batch(self, asks: Any) -> Any:
+        self.asked.extend(asks)
+        return super().answer_batch(asks)
+
+
+class TextEngine(FakeEngine):
+    """The fake engine without eyes."""
+
+    name = "text-only"
+    can = frozenset({"text"})
+
+
+class Silent:
+    def update(self, done: int, total: int | None, extra: str = "") -> None:
+        """Shows nothing."""
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Silent]:
+    yield Silent()
+
+
+@pytest.fixture
+def registry() -> Registry:
+    found = load_registry(restrict="")
+    CountingEngine.asked.clear()
+    for engine in (CountingEngine, TextEngine):
+        found.add("engine", engine, "tests")
+    return found
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Path:
+    """Eleven questions on two videos and one whose video is missing."""
+    for name in ("one", "two"):
+        write_video(tmp_path / f"{name}.mp4", np.full((6, 32, 32, 3), 90, np.uint8), fps=6)
+    rows = []
+    for number in range(12):
+        video = "gone" if number == 11 else ("one", "two")[number % 2]
+        made = Question(
+            f"q{number}", f"What is number {number}?", "a", ("a", "b", "c"), group=video, tags={"label": ("ta", "vg")[number % 2]}
+        )
+        rows.append(question_row(made) | {"media": [{"path": f"{video}.mp4", "type": "video", "start": None, "end": None}]})
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run(registry: Registry, benchmark: Path, out: Path, *sets: str, notes: list[str] | None = None, **request: Any) -> dict[str, Any]:
+    base = {"engine": "counting", "eval": {"benchmarks": [f"canonical:{benchmark}"], "frames": [2, 4]}}
+    passed = passed_settings(None, {}, sets, base)
+    assembly = Assembly(resolve_settings(passed, registry), registry)
+    context = Context(registry, (notes if notes is not None else []).append, progress)
+    return evaluate(EvalRequest("some-model", out, **request), assembly, context, passed=passed)
+
+
+def test_every_benchmark_is_asked_at_every_number_of_frames(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(registry, benchmark, out)
+    assert result["model"] == "some-model"
+    assert [(one["name"], one["frames"], one["missing_media"]) for one in result["benchmarks"]] == [
+        (f"canonical:{benchmark}", 2, 1),
+        (f"canonical:{benchmark}", 4, 1),
+    ]
+    for one in result["benchmarks"]:
+        assert {name: split["n"] for name, split in one["splits"].items()} == {"full": 12, "ta": 6, "vg": 6}
+        assert one["asked"] == 11
+    assert {clip.frames for ask in CountingEngine.asked for clip in ask.clips} == {2, 4}
+    assert all(clip.view == "ordered" for ask in CountingEngine.asked for clip in ask.clips)
+    assert json.loads((out / "results.json").read_text()) == result
+    assert [row.id for row in read_set_aside(out / "set_aside.jsonl")] == ["q11"]
+
+
+def test_accuracy_is_that_of_the_stored_answers(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    result = run(registry, benchmark, tmp_path / "out", "eval.frames=[2]")
+    (folder,) = (tmp_path / "out" / "answers").iterdir()
+    answers = list(read(folder, Verdict))
+    right = sum(verdict.answered is True for verdict in answers)
+    assert result["benchmarks"][0]["splits"]["full"]["correct"] == right
+    assert result["benchmarks"][0]["splits"]["full"]["accuracy"] == right / 12
+    assert 0 < right < 11
+
+
+def test_running_again_asks_nothing(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    first = run(registry, benchmark, tmp_path / "out")
+    asked = len(CountingEngine.asked)
+    assert run(registry, benchmark, tmp_path / "out") == first
+    assert len(CountingEngine.asked) == asked == 22
+
+
+def test_another_setting_in_the_same_directory_is_refused(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    run(registry, benchmark, tmp_path / "out")
+    with pytest.raises(RunDirectoryError, match=r'eval.prompt: "letter" → "bare"'):
+        run(registry, benchmark, tmp_path / "out", "eval.prompt=bare")
+
+
+def test_scored_options_need_no_extractor(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    run(registry, benchmark, tmp_path / "out", "eval.scoring=texts", "eval.frames=[2]")
+    assert {ask.continuations for ask in CountingEngine.asked} == {("a", "b", "c")}
+
+
+def test_failures_are_reported_after_the_results_are_written(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(TooManyFailuresError, match="22 of 22 asks stayed failed, allowed: 0"):
+        run(registry, benchmark, out, "engine.failing=1.0")
+    result = json.loads((out / "results.json").read_text())
+    assert [one["splits"]["full"]["failed"] for one in result["benchmarks"]] == [1.0, 1.0]
+    assert run(registry, benchmark, tmp_path / "other", "engine.failing=1.0", "max_failures=22")["benchmarks"]
+
+
+def test_verdicts_define_the_splits(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    from vidground_core.tables import write_part
+
+    verdicts = [Verdict(f"q{number}", "judge", "any", 1.0, number < 3) for number in range(12)]
+    write_part(tmp_path / "detected" / "verdicts" / "judge" / "part-00000.parquet", verdicts, Verdict)
+    result = run(registry, benchmark, tmp_path / "out", verdicts=tmp_path / "detected")
+    assert {name: split["n"] for name, split in result["benchmarks"][0]["splits"].items()} == {"full": 12, "ta": 3, "vg": 9}
+
+
+def test_splits_without_questions_are_noted(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    run(registry, benchmark, tmp_path / "out", "eval.frames=[2]", "eval.splits=[full,conflict]", notes=notes)
+    assert notes == [f"canonical:{benchmark}, 2 frames: no questions in split 'conflict'; there is: full, ta, vg"]
+
+
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match="no benchmark given: --benchmark NAME:PATH"):
+        run(registry, benchmark, out, "eval.benchmarks=[]")
+    with pytest.raises(ConfigError, match="the benchmark 'planted:test' is given twice"):
+        run(registry, benchmark, out, "eval.benchmarks=['planted:test', 'planted:test']")
+    with pytest.raises(ConfigError, match="eval: scoring = 'guess'"):
+        run(registry, benchmark, out, "eval.scoring=guess")
+    with pytest.raises(ConfigError, match="unknown prompt 'lettr'; did you mean 'letter'"):
+        run(registry, benchmark, out, "eval.prompt=lettr")
+    with pytest.raises(EngineError, match="the detector 'with-video' needs an engine with video; the engine 'text-only' has text"):
+        run(registry, benchmark, out, "engine=text-only")
+    assert not out.exists()

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+
+from vidground_core import InputError, Question, Tally, Verdict
+from vidground_core.evaluation.statistics import rate
+from vidground_core.experiments.splits import SplitRule, split_rule, summarise
+from vidground_core.tables import write_part
+
+
+def question(number: int, label: str = "", *, options: tuple[str, ...] = ("a", "b")) -> Question:
+    return Question(f"q{number}", "?", "a", options, group=f"v{number // 3}", tags={"label": label} if label else {})
+
+
+def answer(question: Question, *, right: bool | None, tally: Tally | None = None) -> tuple[Question, Verdict]:
+    shown = Tally(1, int(bool(right)), **({"refused": 1} if right is None else {})) if tally is None else tally
+    return question, Verdict(question.id, "with-video", "all", None if right is None else float(right), right, {"ordered": shown})
+
+
+def test_accuracy_per_label_with_intervals_clustered_by_group() -> None:
+    answers = [answer(question(i, ("ta", "vg", "conflict")[i % 3]), right=i % 2 == 0) for i in range(30)]
+    found = summarise(answers, SplitRule(), ("full", "ta", "vg", "conflict"))
+    assert {name: split["n"] for name, split in found["splits"].items()} == {"full": 30, "ta": 10, "vg": 10, "conflict": 10}
+    full = found["splits"]["full"]
+    assert (full["correct"], full["accuracy"], full["groups"]) == (15, 0.5, 10)
+    assert full["interval"] == rate([i % 2 == 0 for i in range(30)], [f"v{i // 3}" for i in range(30)]).interval
+    assert found["notes"] == []
+
+
+def test_refused_unparsed_failed_and_missing_media_stay_in_the_denominator() -> None:
+    rows = [question(i) for i in range(6)]
+    missing = rows[4], Verdict("q4", "with-video", "media not readable", None, None, evidence=("no such file",))
+    answers = [
+        answer(rows[0], right=True),
+        answer(rows[1], right=None, tally=Tally(1, refused=1)),
+        answer(rows[2], right=None, tally=Tally(1, unparsed=1)),
+        answer(rows[3], right=None, tally=Tally(1, failed=1)),
+        missing,
+        answer(rows[5], right=False),
+    ]
+    found = summarise(answers, SplitRule(), ("full",))
+    full = found["splits"]["full"]
+    assert (full["n"], full["correct"], full["missing_media"], found["missing_media"]) == (6, 1, 1, 1)
+    assert full["accuracy"] == pytest.approx(1 / 6)
+    assert [full[name] for name in ("refused", "unparsed", "failed")] == [0.2, 0.2, 0.2]
+
+
+def test_three_empty_answers_beside_a_right_one_are_not_a_hundred_percent() -> None:
+    rows = [question(i) for i in range(4)]
+    answers = [answer(rows[0], right=True), *(answer(row, right=None, tally=Tally(1, unparsed=1)) for row in rows[1:])]
+    assert summarise(answers, SplitRule(), ("full",))["splits"]["full"]["accuracy"] == 0.25
+
+
+def test_answers_that_cannot_be_checked_are_counted_apart() -> None:
+    free = Question("f", "?", "x", kind="free-form", group="v")
+    verdict = Verdict("f", "with-video", "all", None, None, evidence=("not asked",))
+    found = summarise([answer(question(0), right=True), (free, verdict)], SplitRule(), ("full",))
+    assert found["splits"]["full"]["n"] == 1
+    assert found["not_judged"] == 1
+    assert found["notes"] == ["1 questions have answers that this version cannot check and are in no split"]
+
+
+def test_an_empty_split_is_left_out_and_said() -> None:
+    found = summarise([answer(question(0, "ta"), right=True)], SplitRule(), ("full", "ta", "vg"))
+    assert set(found["splits"]) == {"full", "ta"}
+    assert found["notes"] == ["no questions in split 'vg'; there is: full, ta"]
+
+
+def write(folder: Path, detector: str, said: dict[str, bool | None]) -> None:
+    verdicts = [Verdict(name, detector, "any", None if answered is None else 1.0, answered) for name, answered in said.items()]
+    write_part(folder / "verdicts" / detector / "part-00000.parquet", verdicts, Verdict)
+
+
+def test_verdicts_define_ta_and_vg_and_labels_the_rest(tmp_path: Path) -> None:
+    write(tmp_path, "one", {"q0": True, "q1": False, "q2": None, "q3": False})
+    rule = split_rule(tmp_path)
+    assert [rule.of(question(i, label)) for i, label in ((0, "vg"), (1, "ta"), (2, "ta"), (3, "conflict"), (9, "conflict"))] == [
+        "ta",
+        "vg",
+        "",
+        "vg",
+        "conflict",
+    ]
+    answers = [answer(question(i), right=True) for i in range(3)]
+    found = summarise(answers, rule, ("full", "ta", "vg"))
+    assert {name: split["n"] for name, split in found["splits"].items()} == {"full": 3, "ta": 1, "vg": 1}
+    assert found["notes"] == [f"1 questions have no verdict of one in {tmp_path} and are in neither ta nor vg"]
+
+
+def test_any_of_several_judges_makes_ta_unless_one_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "one", {"q0": True, "q1": False, "q2": None, "q3": None})
+    write(tmp_path, "two", {"q0": False, "q1": False, "q2": True, "q3": None})
+    assert split_rule(tmp_path).judged == {"q0": True, "q1": False, "q2": True, "q3": None}
+    assert split_rule(tmp_path, "two").judged == {"q0": False, "q1": False, "q2": True, "q3": None}
+
+
+def test_a_directory_without_verdicts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no verdicts: name the output directory of vg detect or vg filter"):
+        split_rule(tmp_path)
+    write(tmp_path, "blind-vlm", {"q0": True})
+    with pytest.raises(InputError, match=r"has no verdicts of a detector 'blind-vl'; did you mean 'blind-vlm'\? there is: blind-vlm"):
+        split_rule(tmp_path, "blind-vl")
+
+
+def test_the_label_is_the_data_set_s_without_verdicts() -> None:
+    assert split_rule(None).of(question(0, "TA")) == "ta"
+    assert split_rule(None).of(question(0)) == ""

@@ -1,0 +1,163 @@
+"""vg eval: a model on benchmarks with its videos, through the same engines, store and answer rules as the detectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidground_core.config import build
+from vidground_core.engines.base import Engine
+from vidground_core.errors import ConfigError
+from vidground_core.experiments.assembly import Assembly, Dataset, described
+from vidground_core.experiments.context import Context
+from vidground_core.experiments.detection import RunProgress
+from vidground_core.experiments.splits import SplitRule, split_rule, summarise
+from vidground_core.experiments.watching import WatchConfig, WithVideo
+from vidground_core.records import Question, Verdict
+from vidground_core.runs.directory import RunDirectory
+from vidground_core.runs.durable import write_json
+from vidground_core.runs.executor import Executor
+from vidground_core.runs.layout import Layout, folder_name
+from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, check_capabilities, check_failures
+from vidground_core.runs.runner import run_detectors
+from vidground_core.tables import read
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What is evaluated: `model` a path or name, `out` the run directory. `verdicts` and `judge` define the TA and VG splits."""
+
+    model: str
+    out: Path
+    verdicts: Path | None = None
+    judge: str = ""
+
+
+def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Asks every benchmark at every number of frames and returns the object of `vg eval --json`; it also stands in `results.json`.
+
+    Raises ConfigError where no benchmark is given or one twice, FinishedWithFailuresError after the results are written where more
+    asks stayed failed than allowed.
+    """
+    rule = split_rule(request.verdicts, request.judge)
+    engine = assembly.engine(request.model, asker="vg eval")
+    with closing(assembly.executor()) as executor:
+        evaluation = _Evaluation(request.out, engine, executor, assembly, context)
+        runs = evaluation.runs()
+        resolved = evaluation.described() | {"verdicts": str(request.verdicts or ""), "judge": request.judge}
+        with RunDirectory.open(request.out, "eval", passed=passed, resolved=resolved) as directory:
+            if directory.done and directory.result is not None:
+                return directory.result
+            counts = [evaluation.ask(run) for run in runs]
+            shown = [evaluation.result(run, rule) | {"asked": n.asked, "reused": n.reused} for run, n in zip(runs, counts, strict=True)]
+            result = {"model": request.model, "benchmarks": shown}
+            write_json(request.out / "results.json", result)
+            for run, one in zip(runs, shown, strict=True):
+                for note in one["notes"]:
+                    context.note(f"{run.label}: {note}")
+            directory.count(failed=sum(n.failed for n in counts))
+            check_failures(counts, assembly.settings.max_failures)
+            directory.finish(result)
+            return result
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One benchmark at one number of frames; `layout` says where its tables are."""
+
+    benchmark: Dataset
+    frames: int
+    detector: WithVideo
+    layout: Layout
+
+    @property
+    def label(self) -> str:
+        return f"{self.benchmark.spec}, {self.frames} frames"
+
+    @property
+    def folder(self) -> str:
+        return f"{self.benchmark.spec}-{self.frames}"
+
+    def answers(self) -> Iterator[tuple[Question, Verdict]]:
+        questions, verdicts = self.layout.questions_folder, self.layout.verdicts_folder(self.folder)
+        yield from zip(read(questions, Question), read(verdicts, Verdict), strict=True)
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """Where and through what the questions are asked."""
+
+    out: Path
+    engine: Engine[Any]
+    executor: Executor[Any]
+    assembly: Assembly
+    context: Context
+
+    def runs(self) -> list[_Run]:
+        """Everything to ask, checked: what can be refused is refused before the first question."""
+        runs = []
+        for benchmark in _benchmarks(self.assembly):
+            layout = Layout(self.out, questions=f"questions/{folder_name(benchmark.spec)}", verdicts="answers")
+            for frames in self.assembly.settings.eval.frames:
+                detector = self._detector(frames).adapted(self.engine.can)
+                check_capabilities(detector, self.engine)
+                runs.append(_Run(benchmark, frames, detector, layout))
+        return runs
+
+    def _detector(self, frames: int) -> WithVideo:
+        chosen = self.assembly.settings.eval
+        options = {name: getattr(chosen, name) for name in ("pixels", "prompt", "scoring", "max_tokens")}
+        return WithVideo(build(WatchConfig, {"frames": frames, **options}, "eval"))
+
+    def described(self) -> dict[str, Any]:
+        """What makes this evaluation another one when it changes."""
+        settings = self.assembly.settings
+        return {
+            "engine": described(self.engine) | {"identity": self.engine.identity},
+            "probe": {"name": WithVideo.name, "version": WithVideo.version},
+            "eval": settings.eval.model_dump(mode="json"),
+            "benchmarks": {one.spec: described(one.loader) for one in _benchmarks(self.assembly)},
+            "limit": settings.limit,
+        }
+
+    def ask(self, run: _Run) -> DetectorCounts:
+        """Asks what has no answer yet."""
+        settings = self.assembly.settings
+        bound = BoundDetector(run.detector, {"model": self.engine}, self.executor, folder=run.folder)
+        # The limit is checked once over all benchmarks, so that a few failures in the first do not keep the others from being asked.
+        options = RunnerOptions(step="eval", max_failures=math.inf, store=Path(settings.store) if settings.store else None)
+        with RunProgress(self.context) as progress:
+            labelled = _Labelled(progress, run.label)
+            emit = self.context.registry.emit
+            (counts,) = run_detectors(run.layout, run.benchmark.rows(), [bound], options=options, on_event=emit, progress=labelled)
+        return counts
+
+    def result(self, run: _Run, rule: SplitRule) -> dict[str, Any]:
+        """The benchmark's part of the result."""
+        summary = summarise(run.answers(), rule, self.assembly.settings.eval.splits)
+        return {"name": run.benchmark.spec, "frames": run.frames, **summary}
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Progress of the probe under the benchmark's name."""
+
+    progress: RunProgress
+    label: str
+
+    def advance(self, detector: str, done: int, total: int, asked: int, failed: int) -> None:
+        self.progress.advance(self.label, done, total, asked, failed)
+
+
+def _benchmarks(assembly: Assembly) -> list[Dataset]:
+    specs = assembly.settings.eval.benchmarks
+    if not specs:
+        raise ConfigError("no benchmark given: --benchmark NAME:PATH, such as --benchmark planted:test")
+    for spec in specs:
+        if specs.count(spec) > 1:
+            raise ConfigError(f"the benchmark {spec!r} is given twice")
+    return [assembly.dataset(spec) for spec in specs]
