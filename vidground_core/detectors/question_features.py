@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 TextRow = tuple[str, tuple[str, ...]]
 _WORD = re.compile(r"[^\W_]+(?:'\w+)?")
 _POSITIONS = 8
+# Before the shared L2 penalty: how much these features count against the TF-IDF of words, whose rows have length 1.
+_FORM_SCALE = 0.5
 _SURFACE_SCALE = 0.3
 _SURFACE_NAMES = (
     "length of the option",
@@ -50,15 +52,19 @@ def pair_features(rows: Sequence[TextRow], *, max_features: int) -> PairFeatures
     """Features of all pairs of questions and options, in order.
 
     TF-IDF of the option's words and word pairs; TF-IDF of question word × option word, and of the question's beginning × option word;
-    lengths, overlaps, position and how often the option's text occurs in the set, standardised. At most `max_features` of each of the
-    two TF-IDF blocks, by frequency.
+    TF-IDF of question word × position, and × whether the question names a word of the option; lengths, overlaps, position and how often
+    the option's text occurs in the set, standardised. At most `max_features` of each TF-IDF block, by frequency.
     """
     start = np.concatenate([[0], np.cumsum([len(options) for _, options in rows])]).astype(np.int64)
     least = 2 if len(rows) >= 100 else 1
     blocks, names = [], []
-    for documents, prefix in ((_option_terms(rows), "option"), (_crossed_terms(rows), "question × option")):
-        block, terms = _tfidf(documents, least=least, most=max_features)
-        blocks.append(block)
+    for terms_of, prefix, scale in (
+        (_option_terms, "option", 1),
+        (_crossed_terms, "words", 1),
+        (_formal_terms, "word and form", _FORM_SCALE),
+    ):
+        block, terms = _tfidf(terms_of(rows), least=least, most=max_features)
+        blocks.append(scale * block)
         names += [f"{prefix} {term!r}" for term in terms]
     surface = np.vstack([_surface(rows, start), _one_hot_positions(start)])
     spread = surface.std(axis=1, keepdims=True)
@@ -86,8 +92,16 @@ def _crossed_terms(rows: Iterable[TextRow]) -> Iterator[list[str]]:
         openings = {f"{' '.join(asked[:length])} …" for length in (1, 2)}
         left = sorted(openings | set(asked))
         for option in options:
-            right = set(words(option))
-            yield [f"{first} × {second}" for first in left for second in sorted(right)]
+            right = sorted(set(words(option)))
+            yield [f"{first} × {second}" for first in left for second in right]
+
+
+def _formal_terms(rows: Iterable[TextRow]) -> Iterator[list[str]]:
+    for text, options in rows:
+        asked = words(text)
+        for place, option in enumerate(options, start=1):
+            named = "named in the question" if set(words(option)) & set(asked) else "not named in the question"
+            yield [f"{word} × {form}" for word in sorted(set(asked)) for form in (f"position {place}", named)]
 
 
 def _tfidf(documents: Iterator[list[str]], *, least: int, most: int) -> tuple[Any, list[str]]:
