@@ -1,1 +1,25 @@
-"""The report page."""
+"""The web page of a run: one self-contained HTML file, made by `write_report`."""
+
+from pathlib import Path
+
+from .collect import collect
+from .data import ReportData
+from .page import render
+
+__all__ = ["ReportData", "collect", "render", "write_report"]
+
+PAGE = "report.html"
+
+
+def write_report(directory: Path, out: Path | None = None) -> Path:
+    """Writes the page of a run directory to `out`, by default `directory/report.html`, and returns its path.
+
+    The page appears at once: it is written beside and renamed. Raises InputError or RunDirectoryError where the directory is not a run's.
+    """
+    page = render(collect(directory))
+    target = out or directory / PAGE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f"{target.name}.tmp")
+    beside.write_text(page, encoding="utf-8", errors="replace")
+    beside.replace(target)
+    return target

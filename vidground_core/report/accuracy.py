@@ -1,0 +1,94 @@
+"""Accuracy of checkpoints per split, as `vg eval` measured it, and the judges of an audit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vidground_core.errors import RunDirectoryError
+from vidground_core.runs.directory import read_record
+
+from .data import BenchmarkReport, Estimate, Judge, SplitScore
+
+_SPLITS = ("vg", "ta", "conflict", "full")
+
+
+def benchmark_reports(evals: Mapping[str, Path]) -> tuple[BenchmarkReport, ...]:
+    """One report a benchmark and number of frames over all checkpoints. Raises RunDirectoryError on a results.json of another shape."""
+    found: dict[tuple[str, int | None], dict[str, Mapping[str, Any]]] = {}
+    for checkpoint, folder in evals.items():
+        for benchmark in _results(folder):
+            key = (str(benchmark["name"]), benchmark.get("frames"))
+            found.setdefault(key, {})[checkpoint] = benchmark
+    return tuple(_report(name, frames, by_checkpoint) for (name, frames), by_checkpoint in found.items())
+
+
+def _results(folder: Path) -> list[Mapping[str, Any]]:
+    path = folder / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else read_record(folder).get("result") or {}
+        benchmarks = list(results.get("benchmarks", ()))
+        for benchmark in benchmarks:
+            _split_scores("", benchmark)
+            str(benchmark["name"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunDirectoryError(f"{path}: not the result of vg eval: {type(error).__name__}: {error}; run vg eval again") from error
+    return benchmarks
+
+
+def _split_scores(checkpoint: str, benchmark: Mapping[str, Any]) -> list[SplitScore]:
+    return [
+        SplitScore(checkpoint, split, score["correct"], Estimate(score["accuracy"], *_interval(score), score["n"]))
+        for split, score in benchmark["splits"].items()
+        if score.get("n") and score.get("accuracy") is not None
+    ]
+
+
+def _interval(score: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = score["interval"]
+    return float(low), float(high)
+
+
+def _report(name: str, frames: int | None, by_checkpoint: Mapping[str, Mapping[str, Any]]) -> BenchmarkReport:
+    scores = [score for checkpoint, benchmark in by_checkpoint.items() for score in _split_scores(checkpoint, benchmark)]
+    return BenchmarkReport(
+        name=name,
+        frames=frames,
+        splits=_shown_splits(scores),
+        checkpoints=tuple(by_checkpoint),
+        scores=tuple(scores),
+        missing_media={checkpoint: _missing(benchmark) for checkpoint, benchmark in by_checkpoint.items() if _missing(benchmark)},
+    )
+
+
+def _missing(benchmark: Mapping[str, Any]) -> int:
+    missing = benchmark.get("missing_media") or 0
+    return len(missing) if isinstance(missing, list) else int(missing)
+
+
+def _shown_splits(scores: Iterable[SplitScore]) -> tuple[str, ...]:
+    """VG, TA, conflict, full, then others; full is left out where one other split is all of it."""
+    sizes = {score.split: score.accuracy.n for score in scores}
+    names = sorted(sizes, key=lambda name: (_SPLITS.index(name) if name in _SPLITS else len(_SPLITS), name))
+    if len(names) == 2 and "full" in names and len(set(sizes.values())) == 1:
+        names.remove("full")
+    return tuple(names)
+
+
+def judges(result: Mapping[str, Any]) -> tuple[Judge, ...]:
+    """The rows of an audit's result, best first as the audit gives them; baselines are rows too."""
+    rows = [*result.get("judges", ()), *result.get("baselines", ())]
+    return tuple(
+        Judge(
+            name=str(row["name"]),
+            accuracy=Estimate(row["accuracy"], *_interval(row), row["n"]),
+            chance=row["chance"],
+            refused=row.get("refused", 0),
+            unparsed=row.get("unparsed", 0),
+            failed=row.get("failed", 0),
+        )
+        for row in rows
+        if row.get("n") and row.get("accuracy") is not None and row.get("interval")
+    )

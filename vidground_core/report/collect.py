@@ -1,0 +1,136 @@
+"""From a run directory to the data of its page; reads only, and streams over the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vidground_core.runs.directory import read_record
+
+from .accuracy import benchmark_reports, judges
+from .data import DetectorReport, ExampleGroup, Flow, Judge, ReportData, Step
+from .places import Places, locate
+from .rows import read_rows
+from .sample import Sampler
+from .set_aside import SetAsideRows, top_reasons
+from .survey import Survey
+from .training import training_reports
+
+
+def collect(directory: Path) -> ReportData:
+    """Everything the page of a run directory shows.
+
+    Raises InputError or RunDirectoryError where the directory is not one, is of another format or its tables do not match.
+    """
+    places = locate(directory)
+    runs = {folder: read_record(folder) for folder in places.step_folders}
+    training = training_reports(places.train)
+    benchmarks = benchmark_reports(places.evals)
+    base = ReportData(
+        name=directory.resolve().name,
+        steps=tuple(_step(directory, folder, run) for folder, run in runs.items()),
+        training=training,
+        benchmarks=benchmarks,
+        judges=_judges(runs),
+    )
+    return _with_questions(base, places, runs) if places.questions else base
+
+
+def _with_questions(base: ReportData, places: Places, runs: Mapping[Path, Mapping[str, Any]]) -> ReportData:
+    survey, held = Survey(), {True: Sampler(), False: Sampler()}
+    aside = SetAsideRows(places.questions)
+    for row in read_rows(places):
+        survey.add(row)
+        aside.meet(row.question.id)
+        answered = any(verdict.answered for verdict in row.verdicts.values())
+        held[row.decision.kept if row.decision else not answered].add(row)
+    decided = survey.kept + survey.dropped > 0
+    return replace(
+        base,
+        flow=_flow(survey, aside, _result(runs, "filter")),
+        detectors=tuple(_with_counts(report, _result(runs, "detect")) for report in survey.detectors()),
+        planted=survey.planted(held_out_mechanisms(runs)),
+        examples=_example_groups(held, decided=decided),
+        set_aside=aside.report(),
+    )
+
+
+def _step(root: Path, folder: Path, run: Mapping[str, Any]) -> Step:
+    return Step(
+        folder=str(folder.relative_to(root)),
+        verb=str(run.get("verb", "")),
+        status=str(run.get("status", "")),
+        started=str(run.get("started") or ""),
+        finished=str(run.get("finished") or ""),
+        git=str(run.get("git") or ""),
+        passed=run.get("passed") or {},
+        resolved=run.get("resolved") or {},
+        versions=run.get("versions") or {},
+        argv=tuple(str(part) for part in run.get("argv") or ()),
+        reason=str(run.get("reason") or ""),
+    )
+
+
+def _result(runs: Mapping[Path, Mapping[str, Any]], verb: str) -> Mapping[str, Any]:
+    """The `--json` object of a verb, from its own run.json or from the whole run's, which has it under the verb's name."""
+    for run in runs.values():
+        result = run.get("result")
+        if not isinstance(result, Mapping):
+            continue
+        if run.get("verb") == verb:
+            return result
+        if run.get("verb") == "run" and isinstance(result.get(verb), Mapping):
+            return dict(result[verb])
+    return {}
+
+
+def _judges(runs: Mapping[Path, Mapping[str, Any]]) -> tuple[Judge, ...]:
+    return judges(_result(runs, "audit"))
+
+
+def _with_counts(report: DetectorReport, result: Mapping[str, Any]) -> DetectorReport:
+    for row in result.get("detectors", ()):
+        if row.get("name") == report.name:
+            return replace(report, version=str(row.get("version", "")), asked=row.get("asked"), reused=row.get("reused"))
+    return report
+
+
+def _flow(survey: Survey, aside: SetAsideRows, result: Mapping[str, Any]) -> Flow:
+    decided = survey.kept + survey.dropped > 0
+    early = aside.total - aside.late_rows
+    return Flow(
+        rows=survey.questions + early,
+        set_aside=early,
+        questions=survey.questions,
+        media_failed=aside.late_questions,
+        judged=survey.judged,
+        dropped=survey.dropped if decided else None,
+        kept=survey.kept if decided else None,
+        drop_reasons=top_reasons(survey.reasons[False]),
+        keep_reasons=top_reasons(survey.reasons[True]),
+        policy=survey.policy,
+        expected_false_drops=result.get("expected_false_drops"),
+        expected_false_keeps=result.get("expected_false_keeps"),
+    )
+
+
+def _example_groups(held: Mapping[bool, Sampler], *, decided: bool) -> tuple[ExampleGroup, ...]:
+    titles = {False: "Dropped", True: "Kept"} if decided else {False: "Answered without watching", True: "Not answered without watching"}
+    groups = (ExampleGroup(titles[kept], held[kept].total, held[kept].examples()) for kept in (False, True))
+    return tuple(group for group in groups if group.total)
+
+
+def held_out_mechanisms(runs: Mapping[Path, Mapping[str, Any]]) -> frozenset[str]:
+    """Planted mechanisms that the shipped nano model never saw in training, when a step used that model; else none."""
+    if not any("nano" in json.dumps(run.get("resolved") or {}) for run in runs.values()):
+        return frozenset()
+    from vidground_core.models import resolve_model
+
+    try:
+        facts = json.loads((Path(resolve_model("nano")) / "nano.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(facts.get("held_out_mechanisms", ()))

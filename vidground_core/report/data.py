@@ -1,0 +1,251 @@
+"""What a report page shows, as plain frozen data; `collect` makes it from a run directory, `render` turns it into HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rate, accuracy or AUROC in 0..1 with its 95% interval; `n` is the number of questions it was taken on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The TA rate of one part of the questions, such as kind = numerical. `chance` is the mean of 1/number of options there."""
+
+    dimension: str
+    name: str
+    rate: Estimate
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of `shortcut` in equal bins over 0..1; `label` is the planted truth of the questions counted, empty where unknown."""
+
+    label: str
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorReport:
+    """What one detector said. `judged` counts verdicts that say yes or no; `rate` is the share of them answered without watching.
+
+    `slices` is ordered by dimension; `left_out` counts the slices not listed, by dimension. There is one histogram a planted label, else
+    one in all; `unscored` counts the verdicts without a `shortcut`. `asked` and `reused` are exchanges with a model (None: not recorded).
+    """
+
+    name: str
+    version: str
+    rule: str
+    verdicts: int
+    judged: int
+    answered: int
+    refused: int
+    unparsed: int
+    failed: int
+    unscored: int
+    chance: float
+    rate: Estimate | None
+    slices: tuple[Slice, ...]
+    left_out: Mapping[str, int]
+    histograms: tuple[Histogram, ...]
+    asked: int | None = None
+    reused: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedScore:
+    """How well a detector's `shortcut` ranks the TA questions of a mechanism above all VG questions; `auroc.n` counts both.
+
+    `positives` are TA, `negatives` VG questions. `held_out`: the shipped nano model never saw that mechanism in training.
+    """
+
+    detector: str
+    mechanism: str
+    positives: int
+    negatives: int
+    auroc: Estimate
+    held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason and how many rows have it."""
+
+    text: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The way from rows read to questions kept, as counts.
+
+    `rows` = `set_aside` + `questions`; `media_failed` are questions whose media could not be opened when they were needed. `dropped` and
+    `kept` are None where no filter has run; `judged` have a yes or no from at least one detector.
+    """
+
+    rows: int
+    set_aside: int
+    questions: int
+    media_failed: int
+    judged: int
+    dropped: int | None = None
+    kept: int | None = None
+    drop_reasons: tuple[Reason, ...] = ()
+    keep_reasons: tuple[Reason, ...] = ()
+    policy: str = ""
+    expected_false_drops: float | None = None
+    expected_false_keeps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One detector's word on one question."""
+
+    detector: str
+    shortcut: float | None
+    answered: bool | None
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question to look at. `gold` is the index of the right option; `kept` is None where no filter has run."""
+
+    id: str
+    text: str
+    options: tuple[str, ...]
+    gold: int | None
+    answer: str
+    kind: str
+    source: str
+    group: str
+    media: tuple[str, ...]
+    tags: Mapping[str, str]
+    scores: tuple[Score, ...]
+    kept: bool | None
+    reason: str
+
+    @property
+    def answered(self) -> bool:
+        """Whether any detector answered it without watching."""
+        return any(score.answered for score in self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleGroup:
+    """Examples under one heading; `total` is how many such questions there are, of which `examples` is a sample."""
+
+    title: str
+    total: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideReport:
+    """Rows that could not be used: the most frequent reasons, and the first rows in full."""
+
+    total: int
+    reasons: tuple[Reason, ...]
+    rows: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitScore:
+    """Accuracy of one checkpoint on one split."""
+
+    checkpoint: str
+    split: str
+    correct: float
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkReport:
+    """All checkpoints on one benchmark at one number of frames; `missing_media` by checkpoint."""
+
+    name: str
+    frames: int | None
+    splits: tuple[str, ...]
+    checkpoints: tuple[str, ...]
+    scores: tuple[SplitScore, ...]
+    missing_media: Mapping[str, int]
+
+    def score(self, split: str, checkpoint: str) -> SplitScore | None:
+        """The score of that split and checkpoint, None where it was not measured."""
+        return next((s for s in self.scores if (s.split, s.checkpoint) == (split, checkpoint)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """One row of an audit: accuracy without watching, beside chance; rates in 0..1."""
+
+    name: str
+    accuracy: Estimate
+    chance: float
+    refused: int
+    unparsed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A training metric over steps; `points` are (step, mean over the steps since the last point)."""
+
+    arm: str
+    points: tuple[tuple[float, float], ...]
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """One metric for all arms. `first` and `last` of a curve are means over the first and last tenth of what was logged."""
+
+    metric: str
+    title: str
+    meaning: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One verb's run.json. `passed` and `resolved` are settings, `argv` the command where it was recorded,
+    `reason` why it failed."""
+
+    folder: str
+    verb: str
+    status: str
+    started: str
+    finished: str
+    git: str
+    passed: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    versions: Mapping[str, str]
+    argv: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything on the page; parts that the directory does not have are empty or None and their sections are left out."""
+
+    name: str
+    steps: tuple[Step, ...]
+    flow: Flow | None = None
+    detectors: tuple[DetectorReport, ...] = ()
+    judges: tuple[Judge, ...] = ()
+    planted: tuple[PlantedScore, ...] = ()
+    benchmarks: tuple[BenchmarkReport, ...] = ()
+    training: tuple[TrainingReport, ...] = ()
+    examples: tuple[ExampleGroup, ...] = ()
+    set_aside: SetAsideReport | None = None

@@ -1,0 +1,117 @@
+"""The page as one HTML file: style, script and charts inside it, every text from the data escaped, no other script let run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .data import ReportData
+from .figures import curves_text, plot, stacked
+from .sample import EXAMPLES_PER_GROUP
+from .wording import FILTERS, checkpoint_meaning, count, counted, percent, percent_bare
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A headline number."""
+
+    value: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the page; `part` is the template macro that fills it."""
+
+    part: str
+    id: str
+    title: str
+
+
+def render(data: ReportData) -> str:
+    """The page of `data`. The same data give the same text."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(FILTERS)
+    css, script = (environment.get_template(name).render() for name in ("report.css", "report.js"))
+    environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, examples_limit=EXAMPLES_PER_GROUP, data=data)
+    environment.globals.update(facts=facts(data))
+    return environment.get_template("page.html.jinja").render(sections=sections(data), lead=lead(data), policy=_policy(css, script))
+
+
+def _policy(css: str, script: str) -> str:
+    """Nothing but this page's own style and script, named by digest, may run or load."""
+    style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
+    return f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{code}'; base-uri 'none'; form-action 'none'"
+
+
+def sections(data: ReportData) -> tuple[Section, ...]:
+    """The sections there are data for, in the order of the page."""
+    present = (
+        (bool(facts(data)), Section("summary", "summary", "Summary")),
+        (data.flow is not None, Section("flow", "flow", "From rows read to questions kept")),
+        (bool(data.judges), Section("audit", "audit", "Accuracy without watching")),
+        (bool(data.benchmarks), Section("accuracy", "accuracy", "Accuracy before and after")),
+        (bool(data.detectors), Section("detectors", "detectors", "What the detectors say")),
+        (bool(data.planted), Section("planted", "planted", "Detectors against the planted truth")),
+        (bool(data.training), Section("training", "training", "Training")),
+        (bool(data.examples), Section("questions", "questions", "Questions")),
+        (data.set_aside is not None, Section("set_aside", "set-aside", "Set aside")),
+        (bool(data.steps), Section("settings", "settings", "Settings and versions")),
+    )
+    return tuple(section for there, section in present if there)
+
+
+def facts(data: ReportData) -> tuple[Fact, ...]:
+    """The headline numbers."""
+    found: list[Fact] = []
+    if data.flow:
+        flow = data.flow
+        found.append(Fact(count(flow.questions), "questions", f"{counted(flow.set_aside, 'more row')} set aside"))
+        if flow.dropped is not None and flow.kept is not None and flow.questions:
+            found.append(Fact(percent(flow.dropped / flow.questions), "dropped", counted(flow.dropped, "question")))
+            found.append(Fact(percent(flow.kept / flow.questions), "kept", counted(flow.kept, "question")))
+    for detector in data.detectors:
+        if detector.rate:
+            low, high = percent_bare(detector.rate.low), percent_bare(detector.rate.high)
+            note = f"95% interval {low} to {high}; chance {percent_bare(detector.chance)}"
+            found.append(Fact(percent(detector.rate.value), f"answered without watching by {detector.name}", note))
+    return (*found, *_accuracy_facts(data))
+
+
+def _accuracy_facts(data: ReportData) -> list[Fact]:
+    """Each checkpoint on the first split of the first benchmark, which is VG where there is one."""
+    if not data.benchmarks:
+        return []
+    benchmark = data.benchmarks[0]
+    split = benchmark.splits[0] if benchmark.splits else ""
+    scores = [score for score in benchmark.scores if score.split == split]
+    return [
+        Fact(
+            percent(score.accuracy.value),
+            f"accuracy on {split.upper() if split in ('vg', 'ta') else split}, {checkpoint_meaning(score.checkpoint) or score.checkpoint}",
+            f"95% interval {percent_bare(score.accuracy.low)} to {percent_bare(score.accuracy.high)}; {benchmark.name}",
+        )
+        for score in scores
+    ]
+
+
+def lead(data: ReportData) -> str:
+    """One sentence on what the page is about."""
+    verb = data.steps[0].verb if data.steps else ""
+    return {
+        "run": "Which questions can be answered without watching, what training on the others changed, and by how much.",
+        "detect": "Which questions can be answered without watching the video.",
+        "audit": "How far this benchmark can be answered without watching.",
+        "filter": "Which questions were kept for training, which were dropped, and why.",
+        "train": "How the training went.",
+        "eval": "How accurately the checkpoint answers, on which questions.",
+    }.get(verb, "What this run did.")
