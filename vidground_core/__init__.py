@@ -7,6 +7,7 @@ from vidground_core.component import Component
 from vidground_core.config import ComponentConfig
 from vidground_core.datasets.base import DatasetConfig, DatasetLoader
 from vidground_core.detectors.base import Corpus, CorpusDetector, Detector, DetectorConfig, ProbeConfig, ProbeDetector, Rounds, Stages
+from vidground_core.detectors.multiple_choice import ChoiceConfig, ChoiceDetector
 from vidground_core.engines.base import BatchEngine, Engine, EngineConfig
 from vidground_core.errors import (
     ConfigError,
@@ -40,6 +41,8 @@ __all__ = [
     "API_VERSION",
     "Ask",
     "BatchEngine",
+    "ChoiceConfig",
+    "ChoiceDetector",
     "Clip",
     "Component",
     "ComponentConfig",
