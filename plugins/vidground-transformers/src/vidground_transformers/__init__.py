@@ -1,0 +1,1 @@
+"""The engine `transformers`: local vision-language and text models."""

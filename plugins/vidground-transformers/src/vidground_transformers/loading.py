@@ -1,0 +1,90 @@
+"""Loads a checkpoint's model and processor, quietly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vidground_core import EngineError
+from vidground_transformers.checkpoint import commit, sees
+from vidground_transformers.generating import Vocabulary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vidground_transformers.engine import TransformersConfig
+
+_PICTURE_WORDS = ("image", "video", "vision", "audio", "boi", "eoi")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model on its device, its processor (a text model's tokenizer), and the token ids that generation needs."""
+
+    model: Any
+    processor: Any
+    vocabulary: Vocabulary
+    pictures: bool
+
+
+def load(checkpoint: str | Path, config: TransformersConfig) -> Loaded:
+    """Loads from a folder or the hub. Raises EngineError with one line that names the checkpoint."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    where = {"revision": commit(str(checkpoint), config.revision) or config.revision, "trust_remote_code": config.trust_remote_code}
+    try:
+        settings = transformers.AutoConfig.from_pretrained(checkpoint, **where)
+        pictures = sees(settings.to_dict())
+        processor = (transformers.AutoProcessor if pictures else transformers.AutoTokenizer).from_pretrained(checkpoint, **where)
+        kind = transformers.AutoModelForImageTextToText if pictures else transformers.AutoModelForCausalLM
+        model = kind.from_pretrained(checkpoint, dtype=_dtype(config.dtype, settings, device), **_attention(config), **where)
+        model = model.to(device).eval()
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        raise EngineError(_explain(checkpoint, error)) from error
+    tokenizer = getattr(processor, "tokenizer", processor)
+    vocabulary = _vocabulary(model, tokenizer)
+    # A checkpoint's own sampling defaults (temperature, repetition penalty) would be mixed into every call.
+    model.generation_config = transformers.GenerationConfig(pad_token_id=vocabulary.pad, eos_token_id=list(vocabulary.ends) or None)
+    return Loaded(model, processor, vocabulary, pictures)
+
+
+def _dtype(wanted: str, settings: Any, device: str) -> Any:
+    import torch
+
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    stored = getattr(settings, "dtype", None) or getattr(settings.get_text_config(), "dtype", None) or torch.float32
+    return torch.float32 if stored is torch.float16 and device == "cpu" else stored
+
+
+def _attention(config: TransformersConfig) -> dict[str, str]:
+    return {} if config.attention == "auto" else {"attn_implementation": config.attention}
+
+
+def _vocabulary(model: Any, tokenizer: Any) -> Vocabulary:
+    ends = {*_ids(model.generation_config.eos_token_id), *_ids(tokenizer.eos_token_id)}
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+    size = model.config.get_text_config().vocab_size
+    barred = {
+        value
+        for name, value in model.config.to_dict().items()
+        if isinstance(value, int) and name.endswith(("_token_id", "_token_index")) and name.startswith(_PICTURE_WORDS) and 0 <= value < size
+    }
+    return Vocabulary(pad, tuple(sorted(ends)), tuple(sorted(barred - ends)))
+
+
+def _ids(value: int | Iterable[int] | None) -> list[int]:
+    return [] if value is None else [value] if isinstance(value, int) else list(value)
+
+
+def _explain(checkpoint: str | Path, error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return (
+        f"the engine 'transformers' cannot load the model {str(checkpoint)!r}: {first[:300]}; "
+        "--model takes a folder with config.json, weights and tokenizer, a name on the hub, or nano"
+    )

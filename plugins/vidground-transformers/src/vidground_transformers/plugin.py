@@ -1,0 +1,14 @@
+"""Registers the engine."""
+
+from __future__ import annotations
+
+from vidground_core import hookimpl
+from vidground_transformers.engine import TransformersEngine
+
+VIDGROUND_API = ">=1,<2"
+
+
+@hookimpl
+def vidground_register_engines() -> list[type[TransformersEngine]]:
+    """The engine `transformers`."""
+    return [TransformersEngine]
