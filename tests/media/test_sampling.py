@@ -35,8 +35,8 @@ def test_count_over_the_whole_video_and_over_a_span() -> None:
 def test_rate_takes_the_frame_on_screen_at_each_instant() -> None:
     assert indices(TENTHS, frames=0, fps=1) == [5, 15, 25, 35]
     assert indices(TENTHS, frames=0, fps=0.1) == [39]
-    uneven = np.array([0.0, 0.1, 0.2, 2.6, 3.0])
-    assert indices(uneven, frames=0, fps=1) == [2, 4]
+    uneven = np.array([0.0, 0.1, 0.2, 2.4, 3.0])
+    assert indices(uneven, frames=0, fps=1) == [2, 3]
 
 
 def test_a_rate_above_the_videos_own_gives_every_frame_once() -> None:

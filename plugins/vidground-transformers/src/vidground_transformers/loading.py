@@ -44,7 +44,7 @@ def load(checkpoint: str | Path, config: TransformersConfig) -> Loaded:
         kind = transformers.AutoModelForImageTextToText if pictures else transformers.AutoModelForCausalLM
         model = kind.from_pretrained(checkpoint, dtype=_dtype(config.dtype, settings, device), **_attention(config), **where)
         model = model.to(device).eval()
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except Exception as error:  # whatever the libraries raise for a bad name, folder, file or device
         raise EngineError(_explain(checkpoint, error)) from error
     tokenizer = getattr(processor, "tokenizer", processor)
     vocabulary = _vocabulary(model, tokenizer)
