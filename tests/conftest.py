@@ -59,6 +59,7 @@ def make_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
     def make(name: str, source: str, *, entry: str | None = None) -> Path:
         module = f"made_{name.replace('-', '_')}"
+        monkeypatch.delitem(sys.modules, module, raising=False)  # one of an earlier test
         (site / f"{module}.py").write_text(textwrap.dedent(source))
         info = site / f"{module}-1.0.dist-info"
         info.mkdir()

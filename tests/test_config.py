@@ -16,7 +16,9 @@ class Options(ComponentConfig):
 
 
 def test_an_unknown_key_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="detector 'x': unknown option 'rotation'; did you mean 'rotations'\\? there is: path, prompt, rotations"):
+    with pytest.raises(
+        ConfigError, match="detector 'x': unknown option 'rotation'; did you mean 'rotations'\\? there is: path, prompt, rotations"
+    ):
         build(Options, {"rotation": 2, "path": "p"}, "detector 'x'")
 
 

@@ -60,7 +60,11 @@ def test_a_hook_that_raises_is_a_broken_plugin(make_plugin: Make, caplog: pytest
 
 @pytest.mark.parametrize(
     ("declared", "said"),
-    [("", "declares no core API"), ("VIDGROUND_API = '>=9'", "needs core API >=9, this is 1.0"), ("VIDGROUND_API = 'new'", "not a version")],
+    [
+        ("", "declares no core API"),
+        ("VIDGROUND_API = '>=9'", "needs core API >=9, this is 1.0"),
+        ("VIDGROUND_API = 'new'", "not a version"),
+    ],
 )
 def test_a_plugin_for_another_core_is_skipped(make_plugin: Make, declared: str, said: str) -> None:
     make_plugin("old", declared)
@@ -71,7 +75,9 @@ def test_a_plugin_for_another_core_is_skipped(make_plugin: Make, declared: str, 
 def test_a_clash_names_both_plugins(make_plugin: Make) -> None:
     make_plugin("one", GOOD.format(name="coin"))
     make_plugin("two", GOOD.format(name="coin"))
-    with pytest.raises(PluginError, match="two detectors are named 'coin': made_one.Coin of plugin 'one' and made_two.Coin of plugin 'two'"):
+    with pytest.raises(
+        PluginError, match="two detectors are named 'coin': made_one.Coin of plugin 'one' and made_two.Coin of plugin 'two'"
+    ):
         load_registry(restrict="one,two")
 
 
@@ -90,7 +96,9 @@ def test_two_plugins_of_one_name_are_refused(make_plugin: Make) -> None:
 
 def test_a_misspelt_hook_names_both_sides(make_plugin: Make) -> None:
     make_plugin("typo", GOOD.format(name="coin").replace("vidground_register_detectors", "vidground_register_detector"))
-    with pytest.raises(PluginError, match="plugin 'typo' .*no hook 'vidground_register_detector'; did you mean 'vidground_register_detectors'"):
+    with pytest.raises(
+        PluginError, match="plugin 'typo' .*no hook 'vidground_register_detector'; did you mean 'vidground_register_detectors'"
+    ):
         load_registry(restrict="typo")
 
 
@@ -108,7 +116,9 @@ def test_a_hook_with_wrong_arguments_is_refused(make_plugin: Make) -> None:
 
 def test_unknown_names_suggest_the_nearest() -> None:
     registry = load_registry(restrict="")
-    with pytest.raises(UnknownComponentError, match="unknown detector 'blind-vlmm': did you mean 'blind-vlm'\\? there is: blind-llm, blind-vlm"):
+    with pytest.raises(
+        UnknownComponentError, match="unknown detector 'blind-vlmm': did you mean 'blind-vlm'\\? there is: blind-llm, blind-vlm"
+    ):
         registry.get("detector", "blind-vlmm")
 
 
@@ -135,7 +145,8 @@ def test_the_variable_names_only_what_is_installed(monkeypatch: pytest.MonkeyPat
 
 def test_an_event_hook_that_raises_is_named(make_plugin: Make, caplog: pytest.LogCaptureFixture) -> None:
     make_plugin(
-        "ears", "from vidground_core import hookimpl\nVIDGROUND_API='>=1'\n@hookimpl\ndef vidground_on_event(event):\n    raise ValueError(event.step)\n"
+        "ears",
+        "from vidground_core import hookimpl\nVIDGROUND_API='>=1'\n@hookimpl\ndef vidground_on_event(event):\n    raise ValueError(event.step)\n",
     )
     logging.getLogger("vidground_core").propagate = True
     load_registry(restrict="ears").emit(Event("step-started", "detect"))

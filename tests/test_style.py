@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for folder in ("vidground_core", "plugins", "examples") for path in (ROOT / folder).rglob("*.py") if ".venv" not in path.parts)
+SOURCES = sorted(
+    path for folder in ("vidground_core", "plugins", "examples") for path in (ROOT / folder).rglob("*.py") if ".venv" not in path.parts
+)
 VAGUE = {"utils.py", "helpers.py", "common.py", "types.py", "misc.py"}
 
 

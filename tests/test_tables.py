@@ -10,7 +10,14 @@ from vidground_core.records import Decision, Media, Question, Tally, Verdict
 from vidground_core.tables import TableWriter, count, parts, read
 
 QUESTION = Question(
-    id="q1", text="was grün?", answer="b", options=("a", "b"), media=(Media("v.mp4", start=1.5),), group="v", source="s", tags={"label": "ta"}
+    id="q1",
+    text="was grün?",
+    answer="b",
+    options=("a", "b"),
+    media=(Media("v.mp4", start=1.5),),
+    group="v",
+    source="s",
+    tags={"label": "ta"},
 )
 VERDICT = Verdict("q1", "d", "mean", 0.25, False, {"blind": Tally(4, 1, 1, 1, 1, 0.25)}, {"p_gold": 0.25}, ("one", "two"))
 UNJUDGED = Verdict("q2", "d", "mean", None, None)

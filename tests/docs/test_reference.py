@@ -45,7 +45,11 @@ def test_every_hook_is_documented_and_tested() -> None:
     hooks = [name for name, member in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("vidground_")]
     reference = (ROOT / "docs" / "reference" / "hooks.md").read_text()
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py") if path.name != "test_reference.py")
-    sources = tests + "".join(path.read_text() for path in (ROOT / "plugins").glob("*/src/**/plugin.py")) + (ROOT / "vidground_core/builtin.py").read_text()
+    sources = (
+        tests
+        + "".join(path.read_text() for path in (ROOT / "plugins").glob("*/src/**/plugin.py"))
+        + (ROOT / "vidground_core/builtin.py").read_text()
+    )
     assert len(hooks) == 9
     assert [hook for hook in hooks if f"`{hook}`" not in reference] == []
     assert [hook for hook in hooks if hook not in sources and hook != "vidground_register_exporters"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -51,7 +52,7 @@ def _plugin_verbs(app: typer.Typer, registry: Registry) -> None:
     for implementation in registry.manager.hook.vidground_register_commands.get_hookimpls():
         before = _verbs(app)
         implementation.function(app)
-        taken = [name for name in _verbs(app)[len(before) :] if name in before]
+        taken = [name for name in Counter(_verbs(app)) - Counter(before) if name in before]
         if taken:
             raise PluginError(f"plugin {implementation.plugin_name!r} adds the verb {taken[0]!r}, which exists already")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -38,13 +39,15 @@ class Output:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of the result; columns whose name starts with '>' are right-aligned."""
-        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        if title:
+            self.line(title)
+        table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
         for row in rows:
             table.add_row(*(cell.replace("[", r"\[") for cell in row))
-        width = None if sys.stdout.isatty() else 10_000
-        self.result_console.print(table, width=width, soft_wrap=False, crop=False) if width is None else _wide(table)
+        # In a pipe no line is folded, and none is padded to the width of a terminal.
+        self.result_console.print(table) if sys.stdout.isatty() else _plain(table)
 
     def note(self, text: str) -> None:
         """A line for a person about what is going on; not printed with `--quiet`."""
@@ -60,8 +63,10 @@ class Output:
         return ProgressLine(self, label)
 
 
-def _wide(table: Table) -> None:
-    Console(file=sys.stdout, width=240, highlight=False).print(table)
+def _plain(table: Table) -> None:
+    text = io.StringIO()
+    Console(file=text, width=10_000, highlight=False).print(table)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
 
 
 class ProgressLine:

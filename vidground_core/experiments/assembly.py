@@ -23,6 +23,10 @@ from vidground_core.trainers.base import Trainer
 from .settings import RunSettings
 
 
+# The run's seed reaches these. A data set has a seed of its own: it is the same set whatever is drawn from it.
+SEEDED = ("detector", "filter", "trainer")
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A loader ready to stream; `spec` is what the user wrote."""
@@ -145,6 +149,8 @@ class Assembly:
         return self._build(role, self.registry.get(role, name), rest)
 
     def _build(self, kind: str, cls: type[Component[Any]], options: Mapping[str, Any]) -> Any:
+        if kind in SEEDED and "seed" in cls.Config.model_fields:
+            options = {"seed": self.settings.seed, **options}
         config = build(cls.Config, options, f"{kind} {cls.name!r}")
         with blame(kind, cls.name, self.registry.origin(kind, cls.name)):
             return cls(config)
