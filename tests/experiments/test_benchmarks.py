@@ -152,7 +152,7 @@ def test_verdicts_define_the_splits(registry: Registry, benchmark: Path, tmp_pat
 def test_splits_without_questions_are_noted(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     run(registry, benchmark, tmp_path / "out", "eval.frames=[2]", "eval.splits=[full,conflict]", notes=notes)
-    assert notes == [f"canonical:{benchmark}, 2 frames: no questions in split 'conflict'; there is: full, ta, vg"]
+    assert notes == ["no benchmark has questions in the split 'conflict'; there is: full"]
 
 
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(registry: Registry, benchmark: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_accuracy_per_label_with_intervals_clustered_by_group() -> None:
     full = found["splits"]["full"]
     assert (full["correct"], full["accuracy"], full["groups"]) == (15, 0.5, 10)
     assert full["interval"] == rate([i % 2 == 0 for i in range(30)], [f"v{i // 3}" for i in range(30)]).interval
-    assert found["notes"] == []
+    assert (found["notes"], found["empty"]) == ([], [])
 
 
 def test_refused_unparsed_failed_and_missing_media_stay_in_the_denominator() -> None:
@@ -63,7 +63,7 @@ def test_answers_that_cannot_be_checked_are_counted_apart() -> None:
 def test_an_empty_split_is_left_out_and_said() -> None:
     found = summarise([answer(question(0, "ta"), right=True)], SplitRule(), ("full", "ta", "vg"))
     assert set(found["splits"]) == {"full", "ta"}
-    assert found["notes"] == ["no questions in split 'vg'; there is: full, ta"]
+    assert found["empty"] == ["vg"]
 
 
 def write(folder: Path, detector: str, said: dict[str, bool | None]) -> None:

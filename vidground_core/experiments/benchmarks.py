@@ -56,9 +56,8 @@ def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, pass
             shown = [evaluation.result(run, rule) | {"asked": n.asked, "reused": n.reused} for run, n in zip(runs, counts, strict=True)]
             result = {"model": request.model, "benchmarks": shown}
             write_json(request.out / "results.json", result)
-            for run, one in zip(runs, shown, strict=True):
-                for note in one["notes"]:
-                    context.note(f"{run.label}: {note}")
+            for note in _notes(runs, shown):
+                context.note(note)
             directory.count(failed=sum(n.failed for n in counts))
             check_failures(counts, assembly.settings.max_failures)
             directory.finish(result)
@@ -151,6 +150,15 @@ class _Labelled:
 
     def advance(self, detector: str, done: int, total: int, asked: int, failed: int) -> None:
         self.progress.advance(self.label, done, total, asked, failed)
+
+
+def _notes(runs: list[_Run], shown: list[dict[str, Any]]) -> Iterator[str]:
+    for run, one in zip(runs, shown, strict=True):
+        yield from (f"{run.label}: {note}" for note in one["notes"])
+    present = sorted({name for one in shown for name in one["splits"]})
+    for name in dict.fromkeys(name for one in shown for name in one["empty"]):
+        if name not in present:
+            yield f"no benchmark has questions in the split {name!r}; there is: {', '.join(present)}"
 
 
 def _benchmarks(assembly: Assembly) -> list[Dataset]:

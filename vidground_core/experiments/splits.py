@@ -89,7 +89,7 @@ _COUNTED = ("trials", "correct", "refused", "unparsed", "failed")
 
 
 def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, splits: Sequence[str]) -> dict[str, Any]:
-    """`splits` of a benchmark with n, correct, accuracy and 95 % interval clustered by group, and notes on what is not there.
+    """`splits` of a benchmark with n, correct, accuracy and 95 % interval clustered by group; `empty` names those without questions.
 
     Every question with a checkable answer is in n: refused, unparsed and failed ones and those whose media cannot be read count as not
     correct, and their shares stand beside. Questions whose answers this version cannot check are counted in `not_judged`.
@@ -106,9 +106,10 @@ def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, spli
         if own:
             scores.setdefault(own, _Scores()).add(question, verdict)
     shown = {name: scores[name].as_json() for name in splits if name in scores and scores[name].right}
-    notes = [f"no questions in split {name!r}; there is: {', '.join(sorted(scores))}" for name in splits if name not in shown]
+    notes = []
     if rule.judged is not None and unlabelled:
         notes.append(f"{unlabelled} questions have no verdict of {rule.source} and are in neither ta nor vg")
     if not_judged:
         notes.append(f"{not_judged} questions have answers that this version cannot check and are in no split")
-    return {"splits": shown, "missing_media": scores[FULL].missing_media, "not_judged": not_judged, "notes": notes}
+    empty = [name for name in splits if name not in shown]
+    return {"splits": shown, "empty": empty, "missing_media": scores[FULL].missing_media, "not_judged": not_judged, "notes": notes}

@@ -45,7 +45,7 @@ def _unusual(video: int, media: tuple[Media, ...]) -> Question:
         case 4:
             return Question(name, "What does a bee make?", "honey", ("milk", "honey"), group=group)
         case _:
-            return Question(name, "What is shown?", "a tree", ("a tree", "a car"), media=(Media("a.png", "image"),), group=group)
+            return Question(name, "What is shown?", "a tree", ("a tree", "a car"), media=(Media(f"a{video}.png", "image"),), group=group)
 
 
 class ListCorpus:

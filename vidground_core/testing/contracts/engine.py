@@ -79,7 +79,9 @@ class EngineContract(ComponentContract):
             if "logprobs" in engine.can:
                 together = ask(engine, self.scoring)
                 alone = [ask(engine, [each])[0] for each in self.scoring]
-                for one, other in zip(together, alone, strict=True):
+                for asked, one, other in zip(self.scoring, together, alone, strict=True):
+                    _require_scores(asked, one)
+                    _require_scores(asked, other)
                     worst = max(abs(a - b) for a, b in zip(one.logprobs, other.logprobs, strict=True))
                     assert worst <= self.tolerance, f"log-probabilities differ by {worst:.2g} nats between a batch and a single ask"
             if "text" in engine.can:
