@@ -115,3 +115,26 @@ def _build(kind: str, folder: Path) -> None:
         chat_template=processor.chat_template,
     )
     made.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def answering(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Qwen2.5-VL, taught in a second to answer with one of the colours, so that some rollouts of a group are right."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("answering")
+    model, processor = (kind.from_pretrained(tiny("qwen2_5_vl")) for kind in (AutoModelForImageTextToText, AutoProcessor))
+    text = "what color is the square ?\n" + "\n".join(f"{letter}. {colour}" for letter, colour in zip("ABCD", COLOURS, strict=True))
+    prompt = processor.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True)
+    ids = processor.tokenizer([f"{prompt}{colour}<|im_end|>" for colour in COLOURS], return_tensors="pt")["input_ids"]
+    labels = ids.masked_fill(torch.arange(ids.shape[1]) < ids.shape[1] - 2, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

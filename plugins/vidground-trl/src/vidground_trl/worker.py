@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,8 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, help="worker.json in the run directory")
     path = parser.parse_args().config.absolute()
     end_with_parent()
+    # transformers warns at each generation of what trl calls in it; nothing a user could change.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         with _only_one(path.parent):
             return Run(WorkerJob.read(path), path.parent).train()
@@ -103,7 +106,8 @@ class Run:
         """Trains from the newest whole checkpoint, or from the start, to the end."""
         selection = self._selection()
         plan = schedule(self.config, selection.usable)
-        model, processor, store = self._load()
+        start = self._resume_point()
+        model, processor, store = self._load(start)
         rewards = Rewards(self.config)
         recorder, interruption = Recorder(self.out, self.config, rewards), Interruption(self.config)
         functions, weights = rewards.functions()
@@ -120,7 +124,6 @@ class Run:
         if trainer.ref_model is not None:
             unbook(trainer.accelerator.unwrap_model(trainer.ref_model), store, share=self.config.share_videos)
         self._announce(plan, selection, rows, processor)
-        start = self._resume_point()
         interruption.listen()
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
         if interruption.requested and trainer.state.global_step < plan.steps:
@@ -141,7 +144,7 @@ class Run:
             say(f"{found.set_aside} questions set aside, listed in {self.out / 'set_aside.jsonl'}")
         return found
 
-    def _load(self) -> tuple[Any, BookingProcessor, MediaStore]:
+    def _load(self, start: Path | None) -> tuple[Any, BookingProcessor, MediaStore]:
         trust = {"trust_remote_code": self.config.trust_remote_code}
         try:
             kind = AutoConfig.from_pretrained(self.job.model, **trust).model_type
@@ -150,7 +153,10 @@ class Run:
         if kind not in SUPPORTED:
             raise ConfigError(f"{self.job.model!r} is a {kind!r} model; trl-grpo trains native video with: {', '.join(SUPPORTED)}")
         attention = {} if self.config.attention == "auto" else {"attn_implementation": self.config.attention}
-        model = AutoModelForImageTextToText.from_pretrained(self.job.model, dtype=self.config.weights, **attention, **trust)
+        # The trainer's own resume compares the names on disk with those in memory, which differ for these models since transformers 5,
+        # and goes on with the start weights; loading the checkpoint here translates the names.
+        model = AutoModelForImageTextToText.from_pretrained(start or self.job.model, dtype=self.config.weights, **attention, **trust)
+        model.config._name_or_path = self.job.model  # where the reference model comes from
         plain = AutoProcessor.from_pretrained(self.job.model, **trust)
         pixels = {"min_pixels": self.config.min_pixels, "max_pixels": self.config.max_pixels}
         store = MediaStore(plain, **pixels, max_bytes=self.config.cache_mb * 2**20)
