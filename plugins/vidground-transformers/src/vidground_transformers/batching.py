@@ -24,6 +24,21 @@ def _length(ask: Ask) -> tuple[Any, ...]:
     return (len(clips), clips, texts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Rows of the cache, longest prompt and longest continuation of a batch."""
+
+    rows: int = 0
+    prompt: int = 0
+    tail: int = 0
+
+    def plus(self, item: Encoded) -> _Size:
+        # Continuations of several tokens each take a row.
+        rows = max(1, sum(len(tail) > 1 for tail in item.tails))
+        tail = max((len(tail) for tail in item.tails), default=0)
+        return _Size(self.rows + rows, max(self.prompt, len(item.ids)), max(self.tail, tail))
+
+
 @dataclass(slots=True)
 class Batcher:
     """Forms batches of at most `budget` tokens, padding included, and answers them; `vocabulary` is the number of logits a token.
@@ -40,20 +55,20 @@ class Batcher:
     def batches(self, items: Iterable[tuple[int, Encoded]], *, room: int) -> Iterator[list[tuple[int, Encoded]]]:
         """Consecutive items of one shape, as many as fit; `room` is the number of tokens that will be generated after each prompt."""
         batch: list[tuple[int, Encoded]] = []
+        size = _Size()
         for item in items:
-            if batch and (item[1].shape != batch[0][1].shape or not self._fits([each for _, each in [*batch, item]], room)):
+            grown = size.plus(item[1])
+            if batch and (item[1].shape != batch[0][1].shape or not self._fits(grown, room)):
                 yield batch
-                batch = []
+                batch, grown = [], _Size().plus(item[1])
             batch.append(item)
+            size = grown
         if batch:
             yield batch
 
-    def _fits(self, batch: Sequence[Encoded], room: int) -> bool:
-        # Continuations of several tokens each take a row of the cache.
-        rows = sum(max(1, sum(len(tail) > 1 for tail in item.tails)) for item in batch)
-        tail = max((len(tail) for item in batch for tail in item.tails), default=0)
-        tokens = rows * (max(len(item.ids) for item in batch) + max(tail, room))
-        return tokens <= self.budget and rows * tail * self.vocabulary <= MOST_LOGITS
+    def _fits(self, size: _Size, room: int) -> bool:
+        tokens = size.rows * (size.prompt + max(size.tail, room))
+        return tokens <= self.budget and size.rows * size.tail * self.vocabulary <= MOST_LOGITS
 
     def answer(self, batch: Sequence[Encoded], run: Callable[[Sequence[Encoded]], list[Reply]]) -> list[Reply]:
         """The replies of `run` to the batch, halved as often as memory asks for."""
