@@ -89,13 +89,18 @@ def write_detect(folder: Path, questions: list[Question], verdicts: dict[str, li
     write_table(folder / "questions", questions, Question)
     for name, said in verdicts.items():
         write_table(folder / "verdicts" / name.replace(":", "--"), said, Verdict)
-    aside = [
+    write_set_aside(folder, rows_set_aside(questions))
+
+
+def rows_set_aside(questions: list[Question]) -> list[SetAside]:
+    """Three rows that never became questions, a repeated id, and a question whose video was not there when it was needed."""
+    return [
         SetAside("train.json", 17, "the answer 'purple' is not one of the options", "q-17"),
         SetAside("train.json", 40, "the answer 'purple' is not one of the options", "q-40"),
         SetAside("train.json", 41, "no question text"),
+        SetAside("planted", None, "row 44: the id 'q0003' was seen before, in row 3; ids must be unique", "q0003"),
         SetAside("videos/0003.mp4", None, "no such file", questions[10].id),
     ]
-    write_set_aside(folder, aside)
 
 
 def write_set_aside(folder: Path, rows: list[SetAside]) -> None:
@@ -124,7 +129,7 @@ def write_filter(folder: Path, questions: list[Question], verdicts: dict[str, li
     write_table(folder / "dropped", [question for question in questions if question.id not in kept], Question)
     for name, said in verdicts.items():
         write_table(folder / "verdicts" / name, said, Verdict)
-    write_set_aside(folder, [SetAside("train.json", 41, "no question text")])
+    write_set_aside(folder, rows_set_aside(questions))
 
 
 def write_train(folder: Path, gain: float, steps: int = 160) -> None:

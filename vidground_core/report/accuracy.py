@@ -13,6 +13,7 @@ from vidground_core.runs.directory import read_record
 from .data import BenchmarkReport, Estimate, Judge, SplitScore
 
 _SPLITS = ("vg", "ta", "conflict", "full")
+_OUTCOMES = ("refused", "unparsed", "failed")
 
 
 def benchmark_reports(evals: Mapping[str, Path]) -> tuple[BenchmarkReport, ...]:
@@ -40,10 +41,14 @@ def _results(folder: Path) -> list[Mapping[str, Any]]:
 
 def _split_scores(checkpoint: str, benchmark: Mapping[str, Any]) -> list[SplitScore]:
     return [
-        SplitScore(checkpoint, split, score["correct"], Estimate(score["accuracy"], *_interval(score), score["n"]))
+        SplitScore(checkpoint, split, score["correct"], Estimate(score["accuracy"], *_interval(score), score["n"]), _no_answer(score))
         for split, score in benchmark["splits"].items()
         if score.get("n") and score.get("accuracy") is not None
     ]
+
+
+def _no_answer(score: Mapping[str, Any]) -> float:
+    return float(sum(score.get(outcome) or 0 for outcome in _OUTCOMES))
 
 
 def _interval(score: Mapping[str, Any]) -> tuple[float, float]:
@@ -60,6 +65,7 @@ def _report(name: str, frames: int | None, by_checkpoint: Mapping[str, Mapping[s
         checkpoints=tuple(by_checkpoint),
         scores=tuple(scores),
         missing_media={checkpoint: _missing(benchmark) for checkpoint, benchmark in by_checkpoint.items() if _missing(benchmark)},
+        notes=tuple(dict.fromkeys(str(note) for benchmark in by_checkpoint.values() for note in benchmark.get("notes") or ())),
     )
 
 
@@ -78,17 +84,21 @@ def _shown_splits(scores: Iterable[SplitScore]) -> tuple[str, ...]:
 
 
 def judges(result: Mapping[str, Any]) -> tuple[Judge, ...]:
-    """The rows of an audit's result, best first as the audit gives them; baselines are rows too."""
-    rows = [*result.get("judges", ()), *result.get("baselines", ())]
-    return tuple(
-        Judge(
-            name=str(row["name"]),
-            accuracy=Estimate(row["accuracy"], *_interval(row), row["n"]),
-            chance=row["chance"],
-            refused=row.get("refused", 0),
-            unparsed=row.get("unparsed", 0),
-            failed=row.get("failed", 0),
-        )
-        for row in rows
-        if row.get("n") and row.get("accuracy") is not None and row.get("interval")
+    """The rows of an audit's result in its order, then the baselines that need no model."""
+    rows = [(row, False) for row in result.get("judges", ())] + [(row, True) for row in result.get("baselines", ())]
+    return tuple(_judge(row, baseline=baseline) for row, baseline in rows)
+
+
+def _judge(row: Mapping[str, Any], *, baseline: bool) -> Judge:
+    judged = row.get("accuracy") is not None and row.get("interval") is not None
+    refused, unparsed, failed = (float(row.get(outcome) or 0) for outcome in _OUTCOMES)
+    return Judge(
+        name=str(row["name"]),
+        baseline=baseline,
+        accuracy=Estimate(row["accuracy"], *_interval(row), row["n"]) if judged else None,
+        chance=row.get("chance"),
+        refused=refused,
+        unparsed=unparsed,
+        failed=failed,
+        note=str(row.get("note") or ""),
     )

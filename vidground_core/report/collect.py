@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,15 +37,17 @@ def collect(directory: Path) -> ReportData:
         benchmarks=benchmarks,
         judges=_judges(runs),
     )
-    return _with_questions(base, places, runs) if places.questions else base
+    if places.questions:
+        return _with_questions(base, places, runs)
+    return replace(base, set_aside=SetAsideRows(places.set_aside).report())
 
 
 def _with_questions(base: ReportData, places: Places, runs: Mapping[Path, Mapping[str, Any]]) -> ReportData:
     survey, held = Survey(), {True: Sampler(), False: Sampler()}
-    aside = SetAsideRows(places.questions)
+    aside = SetAsideRows(places.set_aside)
     for row in read_rows(places):
         survey.add(row)
-        aside.meet(row.question.id)
+        aside.meet(row.question)
         answered = any(verdict.answered for verdict in row.verdicts.values())
         held[row.decision.kept if row.decision else not answered].add(row)
     decided = survey.kept + survey.dropped > 0
@@ -114,6 +117,7 @@ def _flow(survey: Survey, aside: SetAsideRows, result: Mapping[str, Any]) -> Flo
         policy=survey.policy,
         expected_false_drops=result.get("expected_false_drops"),
         expected_false_keeps=result.get("expected_false_keeps"),
+        expected_note=str(result.get("expected_errors_note") or ""),
     )
 
 
@@ -125,7 +129,7 @@ def _example_groups(held: Mapping[bool, Sampler], *, decided: bool) -> tuple[Exa
 
 def held_out_mechanisms(runs: Mapping[Path, Mapping[str, Any]]) -> frozenset[str]:
     """Planted mechanisms that the shipped nano model never saw in training, when a step used that model; else none."""
-    if not any("nano" in json.dumps(run.get("resolved") or {}) for run in runs.values()):
+    if not any(re.search(r"\bnano\b", json.dumps(run.get("resolved") or {})) for run in runs.values()):
         return frozenset()
     from vidground_core.models import resolve_model
 

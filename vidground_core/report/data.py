@@ -105,6 +105,7 @@ class Flow:
     policy: str = ""
     expected_false_drops: float | None = None
     expected_false_keeps: float | None = None
+    expected_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +162,18 @@ class SetAsideReport:
 
 @dataclass(frozen=True, slots=True)
 class SplitScore:
-    """Accuracy of one checkpoint on one split."""
+    """Accuracy of one checkpoint on one split; `no_answer` is the share of trials refused, unparsed or failed (counted as not right)."""
 
     checkpoint: str
     split: str
-    correct: float
+    correct: int
     accuracy: Estimate
+    no_answer: float
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkReport:
-    """All checkpoints on one benchmark at one number of frames; `missing_media` by checkpoint."""
+    """All checkpoints on one benchmark at one number of frames; `missing_media` by checkpoint, `notes` of any of them."""
 
     name: str
     frames: int | None
@@ -179,6 +181,7 @@ class BenchmarkReport:
     checkpoints: tuple[str, ...]
     scores: tuple[SplitScore, ...]
     missing_media: Mapping[str, int]
+    notes: tuple[str, ...]
 
     def score(self, split: str, checkpoint: str) -> SplitScore | None:
         """The score of that split and checkpoint, None where it was not measured."""
@@ -187,14 +190,19 @@ class BenchmarkReport:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """One row of an audit: accuracy without watching, beside chance; rates in 0..1."""
+    """One row of an audit: accuracy without watching, beside chance; None where no question was judged.
+
+    `baseline`: it needs no model. `refused`, `unparsed` and `failed` are shares of all trials.
+    """
 
     name: str
-    accuracy: Estimate
-    chance: float
-    refused: int
-    unparsed: int
-    failed: int
+    baseline: bool
+    accuracy: Estimate | None
+    chance: float | None
+    refused: float
+    unparsed: float
+    failed: float
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Places:
     """The folders of a run; None or empty where there is no such part.
 
     `questions` is the folder above `questions/` or `kept/` and `dropped/`, `decisions` the one above `decisions/`, `verdicts` the one above
-    `verdicts/`; `train` and `evals` map the name of an arm or checkpoint to its folder.
+    `verdicts/`, `set_aside` the one with set_aside.jsonl; `train` and `evals` map the name of an arm or checkpoint to its folder.
     """
 
     root: Path
@@ -26,6 +26,7 @@ class Places:
     questions: Path | None = None
     verdicts: Path | None = None
     decisions: Path | None = None
+    set_aside: Path | None = None
     train: Mapping[str, Path] = field(default_factory=dict)
     evals: Mapping[str, Path] = field(default_factory=dict)
 
@@ -44,15 +45,16 @@ def locate(root: Path) -> Places:
     if verb == "run":
         detect, filtered = _folder(root / "detect"), _folder(root / "filter")
         train, evals = _children(root / "train"), _children(root / "eval")
-        return Places(root, verb, questions=detect or filtered, verdicts=detect or filtered, decisions=filtered, train=train, evals=evals)
+        judged = detect or filtered
+        return Places(root, verb, questions=judged, verdicts=judged, decisions=filtered, set_aside=judged, train=train, evals=evals)
     if verb in ("detect", "audit"):
-        return Places(root, verb, questions=root, verdicts=root)
+        return Places(root, verb, questions=root, verdicts=root, set_aside=root)
     if verb == "filter":
-        return Places(root, verb, questions=root, verdicts=root, decisions=root)
+        return Places(root, verb, questions=root, verdicts=root, decisions=root, set_aside=root)
     if verb == "train":
-        return Places(root, verb, train={root.name: root})
+        return Places(root, verb, set_aside=root, train={root.resolve().name: root})
     if verb == "eval":
-        return Places(root, verb, evals={root.name: root})
+        return Places(root, verb, set_aside=root, evals={root.resolve().name: root})
     raise RunDirectoryError(f"{root / RECORD}: a report of verb {verb!r} is not known; there is: {', '.join(VERBS)}")
 
 

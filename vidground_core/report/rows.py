@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from vidground_core import tables
 from vidground_core.errors import RunDirectoryError
 from vidground_core.records import Decision, Question, Verdict
+from vidground_core.runs.judged import detector_folders
+from vidground_core.runs.layout import Layout
 
 from .places import Places
 
@@ -58,24 +60,14 @@ def read_rows(places: Places) -> Iterator[Row]:
     """All questions of a run in data order with their verdicts and decisions. Raises RunDirectoryError where tables do not match."""
     if places.questions is None:
         return
-    judged = {_detector(folder): _Follower(folder, Verdict) for folder in verdict_folders(places)}
+    folders = detector_folders(Layout(places.verdicts)) if places.verdicts else {}
+    judged = [_Follower(folder, Verdict) for folder in folders.values()]
     decided = _Follower(places.decisions / "decisions", Decision) if places.decisions else None
     for question in _questions(places.questions):
-        found = {name: verdict for name, table in judged.items() if (verdict := table.take(question.id)) is not None}
-        yield Row(question, found, decided.take(question.id) if decided else None)
-    for table in (*judged.values(), *((decided,) if decided else ())):
+        found = [verdict for table in judged if (verdict := table.take(question.id)) is not None]
+        yield Row(question, {verdict.detector: verdict for verdict in found}, decided.take(question.id) if decided else None)
+    for table in (*judged, *((decided,) if decided else ())):
         table.close()
-
-
-def verdict_folders(places: Places) -> list[Path]:
-    """The tables of verdicts, one a detector."""
-    folder = places.verdicts / "verdicts" if places.verdicts else None
-    return sorted(path for path in folder.iterdir() if tables.parts(path)) if folder and folder.is_dir() else []
-
-
-def _detector(folder: Path) -> str:
-    first = next(tables.read(folder, Verdict, batch=1), None)
-    return first.detector if first else folder.name.replace("--", ":")
 
 
 def _questions(folder: Path) -> Iterator[Question]:

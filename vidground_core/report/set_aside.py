@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vidground_core.records import Question
+
 from .data import Reason, SetAsideReport
 from .jsonl import read_objects
 from .sample import EVIDENCE_LIMIT, cut
@@ -27,14 +29,15 @@ def top_reasons(counts: Counter[str]) -> tuple[Reason, ...]:
 class SetAsideRows:
     """The rows of set_aside.jsonl in `folder`.
 
-    A row without a line whose question is among the data was set aside late, when its media were needed; `meet` finds those.
+    A row that names a medium of a question among the data was set aside late, when the medium was needed; `meet` finds those. The row
+    of a repeated id names the data's file instead, and never became a question.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.total = self.late_rows = self.late_questions = 0
         self._reasons: Counter[str] = Counter()
         self._shown: list[Mapping[str, str]] = []
-        self._without_line: Counter[str] = Counter()
+        self._files: dict[str, Counter[str]] = {}
         for row in read_objects(folder / "set_aside.jsonl") if folder else ():
             self._add(row)
 
@@ -43,15 +46,16 @@ class SetAsideRows:
         reason = str(row.get("reason", ""))
         self._reasons[reason if reason in self._reasons or len(self._reasons) < _REASONS_COUNTED else "other"] += 1
         if row.get("line") is None and row.get("id"):
-            self._without_line[str(row["id"])] += 1
+            self._files.setdefault(str(row["id"]), Counter())[str(row.get("file", ""))] += 1
         if len(self._shown) < SET_ASIDE_SHOWN:
             self._shown.append({name: _text(row.get(name)) for name in ("file", "line", "id", "reason")})
 
-    def meet(self, question: str) -> None:
+    def meet(self, question: Question) -> None:
         """Notes that this question is among the data."""
-        if question in self._without_line:
-            self.late_questions += 1
-            self.late_rows += self._without_line[question]
+        files = self._files.get(question.id)
+        late = sum(files[path] for path in {medium.path for medium in question.media}) if files else 0
+        self.late_questions += late > 0
+        self.late_rows += late
 
     def report(self) -> SetAsideReport | None:
         """What the page shows; None where nothing was set aside."""

@@ -85,7 +85,8 @@ class Survey:
         for name, place in DIMENSIONS.items():
             self._places[name].add(place(question))
         for name in row.verdicts:
-            self._columns.setdefault(name, self._empty_column())
+            if name not in self._columns:
+                self._columns[name] = self._empty_column()
         for name, column in self._columns.items():
             column.add(row.verdicts.get(name))
         self.questions += 1

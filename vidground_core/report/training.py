@@ -24,17 +24,19 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "completion_length": ("Completion length", "Mean tokens of a completion."),
     "loss": ("Loss", "The training loss."),
 }
+_WITHOUT_REWARD = ("loss",)  # the loss of a policy gradient is near zero by construction and says nothing
 
 
 def training_reports(arms: Mapping[str, Path]) -> tuple[TrainingReport, ...]:
-    """The known metrics of all arms that have them; an arm without metrics.jsonl is left out."""
+    """The known metrics of all arms that have them; an arm without metrics.jsonl is left out, and the loss where there is a reward."""
     series = {arm: _series(folder / "metrics.jsonl") for arm, folder in arms.items()}
     reports: list[TrainingReport] = []
     for metric, (title, meaning) in METRICS.items():
         curves = tuple(_curve(arm, found[metric]) for arm, found in series.items() if len(found.get(metric, ())) > 1)
         if curves and title not in {report.title for report in reports}:
             reports.append(TrainingReport(metric, title, meaning, curves))
-    return tuple(reports)
+    rewarded = any(report.metric == "reward" for report in reports)
+    return tuple(report for report in reports if not (rewarded and report.metric in _WITHOUT_REWARD))
 
 
 def _series(path: Path) -> dict[str, list[tuple[float, float]]]:

@@ -19,7 +19,7 @@
       visible += match ? 1 : 0;
     }
     for (const group of groups) group.hidden = !group.querySelector(".question:not([hidden])");
-    found.textContent = `${visible} of ${rows.length} shown questions`;
+    found.textContent = `${visible} of the ${rows.length} questions listed`;
   };
 
   const move = (step) => {

@@ -1,0 +1,246 @@
+"""The page: one file, no network, nothing in the data can run, and only the sections there is something to say in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidground_core.records import Decision, Media, Question, SetAside, Verdict
+from vidground_core.report import collect, render, write_report
+
+HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>{{ 7 * 7 }}\u202e&amp;"
+VOID = {"meta", "br", "input"}
+LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "style"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with attributes, balanced tags, text by element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
+
+    def sections(self) -> list[str]:
+        return [attributes["id"] or "" for tag, attributes in self.elements if tag == "section"]
+
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def text(whole_run: Path) -> str:
+    return render(collect(whole_run))
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_the_page_is_balanced_and_its_ids_are_unique(page: Page) -> None:
+    assert page.open == []
+    assert len(page.ids()) == len(set(page.ids()))
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert links
+    assert {link.removeprefix("#") for link in links if link} <= set(page.ids())
+
+
+def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
+    loads = [(tag, name, value) for tag, attributes in page.elements for name, value in attributes.items() if name in LOADING]
+    assert [load for load in loads if not (load[1] == "href" and str(load[2]).startswith("#"))] == []
+    assert [tag for tag, _ in page.elements if tag in ("link", "iframe", "object", "embed", "img", "base")] == []
+
+
+def test_the_page_names_no_address(text: str) -> None:
+    assert re.findall(r"https?://|url\(|@import|import\(|fetch\(", text) == []
+
+
+def test_the_policy_allows_only_the_pages_own_style_and_script(text: str, page: Page) -> None:
+    policy = next(a["content"] or "" for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_all_sections_of_a_whole_run(page: Page) -> None:
+    assert page.sections() == ["summary", "flow", "accuracy", "detectors", "planted", "training", "questions", "set-aside", "settings"]
+
+
+def test_numbers_on_the_page_are_those_of_the_data(whole_run: Path, page: Page) -> None:
+    data = collect(whole_run)
+    words = page.words()
+    for detector in data.detectors:
+        assert detector.rate is not None
+        value, low, high = (f"{100 * number:.1f}" for number in (detector.rate.value, detector.rate.low, detector.rate.high))
+        assert f"{value}% answered without watching by {detector.name} 95% interval {low} to {high}; chance 25.0" in words
+        assert f"{value}% [{low}, {high}]" in words
+    for row in data.planted:
+        assert f"{row.auroc.value:.3f} [{row.auroc.low:.3f}, {row.auroc.high:.3f}]" in words
+    for benchmark in data.benchmarks:
+        for score in (score for score in benchmark.scores if score.split in benchmark.splits):
+            rate = score.accuracy
+            assert f"{100 * rate.value:.1f}% [{100 * rate.low:.1f}, {100 * rate.high:.1f}]" in words
+    assert data.flow is not None
+    assert f"answered blind by blind-vlm {data.flow.dropped} {100 * (data.flow.dropped or 0) / 304:.1f}%" in words
+
+
+def test_charts_have_a_text_alternative(page: Page) -> None:
+    charts = [attributes for tag, attributes in page.elements if tag == "svg" and attributes.get("class")]
+    assert all((chart.get("role") == "img" and chart.get("aria-label")) or chart.get("aria-hidden") == "true" for chart in charts)
+    labels = [chart["aria-label"] or "" for chart in charts if chart.get("role") == "img"]
+    assert any(label.startswith("Histogram of shortcut scores of blind-vlm. 0.") for label in labels)
+    assert any(label.startswith("Reward over training steps. full: from 0.") for label in labels)
+
+
+def test_table_headers_have_a_scope(page: Page) -> None:
+    headers = [attributes for tag, attributes in page.elements if tag == "th"]
+    assert headers
+    assert all(header.get("scope") in ("col", "row", "rowgroup") for header in headers)
+    assert sum(tag == "caption" for tag, _ in page.elements) == sum(tag == "table" for tag, _ in page.elements)
+
+
+def test_marks_stay_inside_their_chart(text: str) -> None:
+    places = [float(place) for place in re.findall(r' (?:cx|x|x1|x2|width)="(-?[\d.]+)%"', text)]
+    assert places
+    assert all(0 <= place <= 100 for place in places)
+
+
+def test_the_gold_option_is_marked(text: str) -> None:
+    assert len(re.findall(r'<li dir="auto" class="gold">', text)) == 300
+
+
+def test_the_size_stays_sane(text: str) -> None:
+    assert 100_000 < len(text.encode()) < 1_500_000
+
+
+def test_the_same_data_give_the_same_page(whole_run: Path, text: str) -> None:
+    assert render(collect(whole_run)) == text
+
+
+def test_hostile_texts_stay_texts(tmp_path: Path, directories: Any) -> None:
+    folder = tmp_path / "run"
+    question = Question(
+        id=HOSTILE,
+        text=HOSTILE,
+        answer=HOSTILE,
+        options=(HOSTILE, "other"),
+        media=(Media(HOSTILE),),
+        group=HOSTILE,
+        source=HOSTILE,
+        tags={"label": "vg", "mechanism": HOSTILE, "topic": HOSTILE, HOSTILE: HOSTILE},
+    )
+    plain = Question("plain", "What?", "a", ("a", "b"), tags={"label": "ta", "mechanism": "m", "topic": "t"})
+    verdicts = [Verdict(q.id, HOSTILE, HOSTILE, 0.9, True, evidence=(HOSTILE,)) for q in (question, plain)]
+    directories.record(folder, "run", passed={HOSTILE: HOSTILE}, resolved={"a": HOSTILE}, status=HOSTILE, reason=HOSTILE, git=HOSTILE)
+    directories.record(folder / "detect", "detect", versions={HOSTILE: HOSTILE}, argv=["vg", HOSTILE])
+    directories.table(folder / "detect" / "questions", [question, plain], Question)
+    directories.table(folder / "detect" / "verdicts" / "hostile", verdicts, Verdict)
+    directories.set_aside(folder / "detect", [SetAside(HOSTILE, None, HOSTILE, HOSTILE), SetAside("\ud800", 3, "a lone surrogate")])
+    decisions = [Decision(HOSTILE, False, HOSTILE, "1", HOSTILE), Decision("plain", True, HOSTILE, "1", "kept")]
+    directories.table(folder / "filter" / "decisions", decisions, Decision)
+    directories.record(folder / "eval" / "start", "eval", result={"benchmarks": [_benchmark(directories)]})
+    directories.train(folder / "train" / "<script>alert(2)<", 0.1)
+
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert page.open == []
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+    assert page.sections() == ["summary", "flow", "accuracy", "detectors", "planted", "training", "questions", "set-aside", "settings"]
+    assert page.words().count("{{ 7 * 7 }}") > 20, "shown as they are, in every place, and never evaluated"
+
+
+def _benchmark(directories: Any) -> dict[str, Any]:
+    return {"name": HOSTILE, "frames": 8, "splits": {HOSTILE: directories.split(10, 0.5)}, "missing_media": 1, "notes": [HOSTILE]}
+
+
+def test_sections_without_data_are_left_out(tmp_path: Path, directories: Any) -> None:
+    questions = [replace(question, tags={}) for question in directories.questions(30)]
+    verdicts = directories.verdicts(directories.questions(30))
+    directories.detect(tmp_path / "detect", questions, verdicts)
+    (tmp_path / "detect" / "set_aside.jsonl").unlink()
+    directories.eval(tmp_path / "eval", 0.5, 0.9, 0.1)
+    directories.train(tmp_path / "train", 0.2)
+    directories.record(tmp_path / "run", "run")
+    found = {name: Page(render(collect(tmp_path / name))).sections() for name in ("detect", "eval", "train", "run")}
+    assert found == {
+        "detect": ["summary", "flow", "detectors", "questions", "settings"],
+        "eval": ["summary", "accuracy", "settings"],
+        "train": ["training", "settings"],
+        "run": ["settings"],
+    }
+
+
+def test_an_audit_shows_the_baselines_apart(tmp_path: Path, directories: Any) -> None:
+    questions = directories.questions(30)
+    row = {"n": 30, "accuracy": 0.41, "chance": 0.25, "interval": [0.3, 0.5], "refused": 0.125, "unparsed": None}
+    unjudged = {"name": "blind-llm", "n": 0, "accuracy": None, "chance": None, "interval": None, "note": "no question was judged"}
+    result = {"judges": [{"name": "question-only", **row}, unjudged], "baselines": [{"name": "longest", **row}]}
+    directories.detect(tmp_path, questions, directories.verdicts(questions), verb="audit", result=result)
+    page = Page(render(collect(tmp_path)))
+    assert "audit" in page.sections()
+    assert "question-only 30 25.0% 41.0% [30.0, 50.0] 12.5% 0.0% 0.0%" in page.words()
+    assert "blind-llm no question was judged 0 none" in page.words()
+    assert "Without any model, for comparison longest 30" in page.words()
+
+
+def test_an_open_question_shows_its_answer(tmp_path: Path, directories: Any) -> None:
+    question = Question("open", "How many?", "seventeen", kind="numerical")
+    directories.detect(tmp_path, [question] * 11, {"blind-vlm": []})
+    assert "Right answer: seventeen" in Page(render(collect(tmp_path))).words()
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path, directories: Any) -> None:
+    directories.record(tmp_path, "run", status="failed", reason="the engine died")
+    assert "vg run is not finished (failed: the engine died): this page shows what there is." in Page(render(collect(tmp_path))).words()
+
+
+def test_long_texts_are_cut_and_say_so(tmp_path: Path, directories: Any) -> None:
+    question = Question("long", "word " * 1_000, "a", ("a", "b"))
+    directories.detect(tmp_path, [question] * 11, {"blind-vlm": []})
+    assert "word … (3,500 more characters)" in Page(render(collect(tmp_path))).words()
+
+
+def test_the_recorded_command_is_quoted_for_a_shell(tmp_path: Path, directories: Any) -> None:
+    directories.record(tmp_path, "run", argv=["vg", "run", "--out", "a b"])
+    assert "vg run --out 'a b'" in Page(render(collect(tmp_path))).words()
+
+
+def test_the_page_is_written_beside_the_run(tmp_path: Path, directories: Any) -> None:
+    directories.record(tmp_path / "run", "run")
+    assert write_report(tmp_path / "run") == tmp_path / "run" / "report.html"
+    assert write_report(tmp_path / "run", tmp_path / "pages" / "one.html") == tmp_path / "pages" / "one.html"
+    assert not list(tmp_path.rglob("*.tmp"))
