@@ -179,3 +179,15 @@ def test_importing_media_imports_no_decoder() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "turned.jpg"
+    pixels = np.zeros((40, 64, 3), np.uint8)
+    pixels[:20, :32] = 255
+    orientation = image.Exif()
+    orientation[0x0112] = 6
+    image.fromarray(pixels).save(path, exif=orientation, quality=95)
+    (turned,) = load_clip(Clip(str(path), type="image")).array
+    assert np.abs(turned.astype(int) - np.rot90(pixels, 3)).mean() < 2
