@@ -157,6 +157,16 @@ def test_options_that_differ_in_case_only_are_told_apart_by_writing_or_not_at_al
     assert extract("POLISH", options).outcome == "unparsed"
 
 
+def test_options_that_are_letters_are_told_from_the_letters_they_stand_at() -> None:
+    assert extract("A", ("b", "a", "e")).option == 0
+    assert extract("B", ("b", "a", "e")).option == 1
+    assert extract("The answer is A.", ("b", "a", "e")).option == 0
+    assert extract("e", ("b", "a", "e")).option == 2
+    assert extract("a", ("b", "a", "e")).outcome == "unparsed"
+    assert extract("A", ("B", "A")).outcome == "unparsed"
+    assert extract("A. B", ("B", "A")).option == 0
+
+
 def test_an_option_given_twice_is_still_one_answer() -> None:
     assert extract("red", ("red", "blue", "red")).option == 0
     assert extract("A or C", ("red", "blue", "red")).option == 0

@@ -41,6 +41,7 @@ _LETTER = re.compile(
     r"[\W_]*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|letter|answer)\b[\W_]*)?([A-Za-z])(?![A-Za-z0-9'’])(.*)\Z",
     re.DOTALL | re.IGNORECASE,
 )
+_SINGLE = re.compile(r"[\W_]*([A-Za-z])[\W_]*")
 _DELIMITED = re.compile(r"\s*(?:[)\]}>:：、,;\"'”’]+\.?|\.(?=\s|\Z)|\s[-–—]\s)\s*(.*)\Z", re.DOTALL)
 _ANOTHER = re.compile(r"[\W_]*(?:(?:or|and)\b[\W_]*)?([A-Z])(?![\w'’])(\s+[a-z])?")
 _JOINED = re.compile(r"\s*(?:or\b|and\b|[/&|,+])")
@@ -92,7 +93,7 @@ def extract(text: str, options: Sequence[str], order: Sequence[int] | None = Non
     body = cleaned(text)
     if not body:
         return Extracted("unparsed")
-    whole = reader.named(body)
+    whole = reader.single(body) or reader.named(body)
     if whole:
         return reader.outcome(whole, body)
     if is_outage(body):
@@ -160,6 +161,14 @@ class _Reader:
         exact = [index for index in same if self.options[index].strip() == words.strip()]
         return frozenset(exact or same)
 
+    def single(self, words: str) -> frozenset[int]:
+        """A lone letter: the option shown at it, and one whose text is that very letter, so that a clash stays a clash."""
+        match = _SINGLE.fullmatch(words)
+        claim = self.place(match.group(1)) if match else frozenset()
+        if match is None or not claim:
+            return frozenset()
+        return claim | {index for index in self.shown if self.options[index].strip() == match.group(1)}
+
     def place(self, letter: str) -> frozenset[int]:
         """The option shown at that letter; empty where so many were not shown."""
         place = ord(letter.upper()) - ord("A")
@@ -167,7 +176,7 @@ class _Reader:
 
     def claimed(self, words: str) -> frozenset[int]:
         """The options that a phrase points to: its whole text, or the letter it begins with."""
-        return self.named(words) or self._lettered(words) or self.named(_SENTENCE.split(words.strip(), maxsplit=1)[0])
+        return self.single(words) or self.named(words) or self._lettered(words) or self.named(_SENTENCE.split(words.strip(), maxsplit=1)[0])
 
     def _lettered(self, words: str) -> frozenset[int]:
         match = _LETTER.match(words)
@@ -228,8 +237,9 @@ class _Reader:
         return found
 
     def _bare(self, line: str) -> frozenset[int]:
-        if self.named(line):
-            return self.named(line)
+        whole = self.single(line) or self.named(line)
+        if whole:
+            return whole
         match = _LETTER.match(line)
         if match is None:
             return frozenset()
