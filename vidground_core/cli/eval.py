@@ -28,6 +28,9 @@ def evaluate_model(
     frames: Annotated[str | None, typer.Option("--frames", metavar="N[,N…]", help="Frames shown; each number is evaluated.")] = None,
     splits: Annotated[str | None, typer.Option("--splits", metavar="S[,S…]", help="full, ta, vg, or a label of the data set.")] = None,
     verdicts: Annotated[Path | None, typer.Option("--verdicts", help="Directory whose verdicts define the TA and VG splits.")] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="The detector whose verdicts define the splits, where there are several.")
+    ] = None,
     engine: options.Engine = None,
     executor: options.Executor = None,
     sets: options.Sets = None,
@@ -44,7 +47,8 @@ def evaluate_model(
     wanted = options.given(benchmarks=benchmarks, frames=_numbers(frames), splits=splits.split(",") if splits else None)
     flags = options.given(model=model, engine=engine, executor=executor, limit=limit, seed=seed, max_failures=max_failures, store=store)
     ready = prepare(session, {**flags, "eval": wanted} if wanted else flags, sets)
-    result = evaluate(EvalRequest(model=model, out=out, verdicts=verdicts), ready.assembly, ready.context, passed=ready.passed)
+    request = EvalRequest(model=model, out=out, verdicts=verdicts, judge=judge or "")
+    result = evaluate(request, ready.assembly, ready.context, passed=ready.passed)
     session.output.result(result, lambda: show_evaluation(session.output, result))
 
 
