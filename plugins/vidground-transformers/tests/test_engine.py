@@ -149,6 +149,19 @@ def test_a_checkpoint_that_cannot_be_loaded(llama: str, tmp_path: Path) -> None:
         assert "\n" not in text
 
 
+def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    for revision, at in ((None, ""), ("v1", " at revision 'v1'")):
+        engine = TransformersEngine(TransformersConfig(model=missing, revision=revision))
+        with pytest.raises(EngineError) as error:
+            engine.start()
+        assert str(error.value) == (
+            f"the engine 'transformers' cannot load the model {missing!r}: there is no such folder, it is not in the local cache{at}, "
+            "and the hub does not know it or cannot be reached; --model takes a folder with config.json, weights and tokenizer, "
+            "a name on the hub, or nano"
+        )
+
+
 def test_number_formats(llama: str, nano: str, tmp_path: Path, started: Callable[..., TransformersEngine]) -> None:
     assert started(llama, dtype="bfloat16")._running.loaded.model.dtype is torch.bfloat16
     half = tmp_path / "half"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidground_core import EngineError
@@ -11,8 +12,6 @@ from vidground_transformers.checkpoint import commit, sees
 from vidground_transformers.generating import Vocabulary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vidground_transformers.engine import TransformersConfig
 
 _PICTURE_WORDS = ("image", "video", "vision", "audio", "boi", "eoi")
@@ -36,7 +35,7 @@ def load(checkpoint: str | Path, config: TransformersConfig) -> Loaded:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    where = {"revision": commit(str(checkpoint), config.revision) or config.revision, "trust_remote_code": config.trust_remote_code}
+    where = {"revision": _revision(str(checkpoint), config.revision), "trust_remote_code": config.trust_remote_code}
     try:
         settings = transformers.AutoConfig.from_pretrained(checkpoint, **where)
         pictures = sees(settings.to_dict())
@@ -45,12 +44,25 @@ def load(checkpoint: str | Path, config: TransformersConfig) -> Loaded:
         model = kind.from_pretrained(checkpoint, dtype=_dtype(config.dtype, settings, device), **_attention(config), **where)
         model = model.to(device).eval()
     except Exception as error:  # whatever the libraries raise for a bad name, folder, file or device
-        raise EngineError(_explain(checkpoint, error)) from error
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise EngineError(_explain(checkpoint, first[:300])) from error
     tokenizer = getattr(processor, "tokenizer", processor)
     vocabulary = _vocabulary(model, tokenizer)
     # A checkpoint's own sampling defaults (temperature, repetition penalty) would be mixed into every call.
     model.generation_config = transformers.GenerationConfig(pad_token_id=vocabulary.pad, eos_token_id=list(vocabulary.ends) or None)
     return Loaded(model, processor, vocabulary, pictures)
+
+
+def _revision(checkpoint: str, wanted: str | None) -> str | None:
+    """The commit to load; None for a folder."""
+    if Path(checkpoint).is_dir():
+        return None
+    found = commit(checkpoint, wanted)
+    if found is None:
+        at = f" at revision {wanted!r}" if wanted else ""
+        reason = f"there is no such folder, it is not in the local cache{at}, and the hub does not know it or cannot be reached"
+        raise EngineError(_explain(checkpoint, reason))
+    return found
 
 
 def _dtype(wanted: str, settings: Any, device: str) -> Any:
@@ -82,9 +94,8 @@ def _ids(value: int | Iterable[int] | None) -> list[int]:
     return [] if value is None else [value] if isinstance(value, int) else list(value)
 
 
-def _explain(checkpoint: str | Path, error: Exception) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _explain(checkpoint: str | Path, reason: str) -> str:
     return (
-        f"the engine 'transformers' cannot load the model {str(checkpoint)!r}: {first[:300]}; "
+        f"the engine 'transformers' cannot load the model {str(checkpoint)!r}: {reason}; "
         "--model takes a folder with config.json, weights and tokenizer, a name on the hub, or nano"
     )
