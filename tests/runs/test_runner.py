@@ -182,6 +182,25 @@ def test_asks_that_stay_failed_are_counted_never_stored_and_tried_by_the_next_ru
     assert _verdicts(tmp_path)[15].shortcut is not None
 
 
+def test_an_ask_that_stayed_failed_is_not_tried_for_every_question_that_uses_it(drive: ModuleType, tmp_path: Path) -> None:
+    texts = ["shared", *(f"own {number}" for number in range(30)), "shared"]
+    rows = [Question(f"q{number}", text, "a", ("a", "b")) for number, text in enumerate(texts)]
+    bound, engine = _plain(drive, failing="shared")
+    options = RunnerOptions(max_failures=2, open_questions=4, retries=0)
+    (counts,) = run_detectors(Layout(tmp_path), rows, [bound], options=options)
+    assert (counts.failed, sum("shared" in text for text in engine.asked)) == (2, 2)
+
+
+def test_a_table_never_mixes_the_verdicts_of_two_engines(drive: ModuleType, tmp_path: Path) -> None:
+    drive.run(tmp_path, _plain(drive)[0])
+    with pytest.raises(EngineError):
+        drive.run(tmp_path, _plain(drive, seed=1, dies_at=50)[0])
+    drive.run(tmp_path / "second", _plain(drive, seed=1)[0])
+    kept, second = _verdicts(tmp_path), _verdicts(tmp_path / "second")
+    assert 0 < len(kept) < 40
+    assert all(verdict in second for verdict in kept)
+
+
 def test_an_outage_of_everything_ends(drive: ModuleType, tmp_path: Path) -> None:
     bound, engine = _plain(drive, failing="shown")
     (counts,) = drive.run(tmp_path, bound, max_failures=1_000, open_questions=8)
