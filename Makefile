@@ -23,7 +23,7 @@ $(STAMP): constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml) re
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/vg run --out demo-run
+	OMP_NUM_THREADS=1 $(BIN)/vg run --out demo-run
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
