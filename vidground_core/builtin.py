@@ -17,8 +17,9 @@ def vidground_register_datasets() -> list[type[Any]]:
     from vidground_core.datasets.nextqa import NextQALoader
     from vidground_core.datasets.planted.loader import PlantedLoader
     from vidground_core.datasets.social_iq2 import SocialIQ2Loader
+    from vidground_core.datasets.video_r1 import VideoR1Loader
 
-    return [CanonicalLoader, MVBenchLoader, NextQALoader, PlantedLoader, SocialIQ2Loader]
+    return [CanonicalLoader, MVBenchLoader, NextQALoader, PlantedLoader, SocialIQ2Loader, VideoR1Loader]
 
 
 @hookimpl
