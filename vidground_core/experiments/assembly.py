@@ -33,16 +33,18 @@ class Dataset:
 
     spec: str
     loader: DatasetLoader[Any]
+    plugin: str
     limit: int | None = None
 
     def rows(self) -> Iterator[Question | SetAside]:
         """All rows in file order, stopping after `limit` questions."""
         questions = 0
-        for row in self.loader.load():
-            yield row
-            questions += isinstance(row, Question)
-            if self.limit is not None and questions >= self.limit:
-                return
+        with blame("data set", self.loader.name, self.plugin):
+            for row in self.loader.load():
+                yield row
+                questions += isinstance(row, Question)
+                if self.limit is not None and questions >= self.limit:
+                    return
 
 
 class Assembly:
@@ -66,7 +68,7 @@ class Assembly:
         loader = self._build("dataset", cls, {**options, **({"path": path} if path else {})})
         if cls.needs_path and not loader.config.path:
             raise ConfigError(f"the data set {spec!r} needs a path: write {spec.rstrip(':')}:PATH")
-        return Dataset(spec, loader, limit if limit is not None else self.settings.limit)
+        return Dataset(spec, loader, self.registry.origin("dataset", cls.name), limit if limit is not None else self.settings.limit)
 
     def _loader(self, spec: str) -> tuple[type[Any], str]:
         name, colon, path = spec.partition(":")
@@ -122,7 +124,7 @@ class Assembly:
         missing = sorted(detector.needs - engine.can)
         if not missing:
             return
-        able = [name for name, cls, _ in self.registry.each("engine") if detector.needs <= _most(cls)]
+        able = [name for name, cls, _ in self.registry.each("engine") if detector.needs <= cls.can]
         raise EngineError(
             f"detector {detector.name!r} needs {', '.join(missing)}, which engine {engine.name!r} with model {engine.config.model!r} "
             f"cannot do; engines that can, with a fitting model: {', '.join(able) or 'none'}"
@@ -154,11 +156,6 @@ class Assembly:
         config = build(cls.Config, options, f"{kind} {cls.name!r}")
         with blame(kind, cls.name, self.registry.origin(kind, cls.name)):
             return cls(config)
-
-
-def _most(engine: type[Engine[Any]]) -> frozenset[str]:
-    """What an engine class can at most; an instance may say less once it knows its model."""
-    return engine.can if isinstance(engine.can, frozenset) else getattr(engine, "can_at_most", frozenset())
 
 
 def described(component: Component[Any]) -> dict[str, Any]:
