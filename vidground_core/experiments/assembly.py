@@ -22,7 +22,6 @@ from vidground_core.trainers.base import Trainer
 
 from .settings import RunSettings
 
-
 # The run's seed reaches these. A data set has a seed of its own: it is the same set whatever is drawn from it.
 SEEDED = ("detector", "filter", "trainer")
 

@@ -139,7 +139,7 @@ class RunDirectory:
 
 def _fresh_record(verb: str, passed: Mapping[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = {"format": FORMAT, "verb": verb, "status": "running"}
-    record |= {"passed": _plain(passed), "resolved": _plain(resolved)}
+    record |= {"argv": provenance.command(), "passed": _plain(passed), "resolved": _plain(resolved)}
     record |= {"versions": provenance.package_versions(), "git": provenance.git_revision()}
     return record | {"started": _now(), "finished": None, "counts": {}, "result": None}
 
@@ -203,7 +203,7 @@ def _resumed(path: Path, fresh: dict[str, Any], neutral: Collection[str]) -> dic
     if any(record[key] != fresh[key] for key in ("versions", "git")):
         session = {key: record[key] for key in ("versions", "git", "finished")}
         record["earlier"] = [*record.get("earlier", []), session]
-    return record | {key: fresh[key] for key in ("passed", "resolved", "versions", "git")}
+    return record | {key: fresh[key] for key in ("argv", "passed", "resolved", "versions", "git")}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], neutral: Collection[str]) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 _PACKAGES = (
     "accelerate",
@@ -26,6 +28,13 @@ _PACKAGES = (
     "vidground-core",
     "vllm",
 )
+
+
+def command() -> list[str]:
+    """The `vg` command that runs this process, word by word; empty where VidGround is used as a library."""
+    program = Path(sys.argv[0])
+    is_vg = program.name == "vg" or (program.name == "app.py" and program.parent.name == "cli")
+    return ["vg", *sys.argv[1:]] if is_vg else []
 
 
 def package_versions() -> dict[str, str]:
