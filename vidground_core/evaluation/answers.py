@@ -122,6 +122,16 @@ def marked_parts(text: str) -> list[str]:
     return [_MARKDOWN.sub("", _LATEX.sub(r"\1", part)).strip() for part in found]
 
 
+def cued_parts(body: str) -> list[str]:
+    """The sentences that follow a cue ("the answer is …") in a cleaned reply; those after "final answer" alone where there are such."""
+    for cue in (_FINAL, _CUES):
+        lines = [body[match.end() :].lstrip().partition("\n")[0] for match in cue.finditer(body)]
+        found = [_SENTENCE.split(line.strip(), maxsplit=1)[0] for line in lines if plain(line)]
+        if found:
+            return found
+    return []
+
+
 def plain(text: str) -> str:
     """Text for comparison: NFKC, case folded, one space between words, no quotes, brackets or full stops around it."""
     folded = " ".join(unicodedata.normalize("NFKC", _LATEX.sub(r"\1", text)).casefold().split())
