@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from vidground_trl.grpo import TRLGRPO, TRLGRPOConfig
-from vidground_trl.process import WorkerError
 
 from vidground_core import InputError, MissingBackendError, TrainJob, TrainResult
 from vidground_core.models import resolve_model
@@ -172,19 +171,6 @@ def test_an_interrupted_run_saves_and_goes_on(job: TrainJob) -> None:
     (saved,) = (job.out / "checkpoints").glob("checkpoint-*")
     assert (saved / "complete.json").is_file()
     assert 2 <= int(saved.name.rpartition("-")[2]) < 200
-
-
-@pytest.mark.slow
-def test_errors_of_the_worker_are_raised_in_its_words(job: TrainJob) -> None:
-    with pytest.raises(WorkerError, match=r"^extra: 'learning_rat' is no argument of TRL's GRPOConfig; did you mean 'learning_rate'"):
-        trainer(extra={"learning_rat": 1}).train(job)
-    shutil.rmtree(job.out)
-    other = job.out.parent / "llama"
-    other.mkdir()
-    (other / "config.json").write_text('{"model_type": "llama"}')
-    expected = r"^'.*llama' is a 'llama' model; trl-grpo trains native video with: qwen2_vl, qwen2_5_vl, qwen3_vl \(log: .*train\.log\)$"
-    with pytest.raises(WorkerError, match=expected):
-        trainer().train(replace(job, model=str(other)))
 
 
 def test_the_plan_is_pure_and_says_everything(tmp_path: Path) -> None:

@@ -27,12 +27,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_lines_for_the_user_are_passed_on_and_all_output_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "vidground.progress")
+    caplog.set_level(logging.INFO, "vidground_trl.process")
     log = tmp_path / "train.log"
     log.write_text("vidground: of an earlier run\n")
-    follow(script(tmp_path, "import os; print('noise'); print('vidground: step', os.environ['N'])"), env={"N": "7"}, log=log)
-    assert [record.getMessage() for record in caplog.records] == ["step 7"]
-    assert log.read_text() == "vidground: of an earlier run\nnoise\nvidground: step 7\n"
+    body = "import os; print('noise'); print('vidground: plan', os.environ['N']); [print('vidground: step', n) for n in range(3)]"
+    follow(script(tmp_path, body), env={"N": "7"}, log=log, label="full")
+    assert [record.getMessage() for record in caplog.records] == ["full: plan 7", "full: step 0"]
+    steps = "vidground: step 0\nvidground: step 1\nvidground: step 2\n"
+    assert log.read_text() == f"vidground: of an earlier run\nnoise\nvidground: plan 7\n{steps}"
 
 
 def test_a_failure_is_raised_with_the_exception_and_the_log(tmp_path: Path) -> None:
@@ -71,6 +73,17 @@ from pathlib import Path
 from vidground_trl.process import follow
 try:
     follow([sys.executable, sys.argv[1]], env={}, log=Path(sys.argv[2]))
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+THREADED_PARENT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from vidground_trl.process import follow
+try:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(follow, [sys.executable, sys.argv[1]], env={}, log=Path(sys.argv[2])).result()
 except KeyboardInterrupt:
     sys.exit(42)
 """
@@ -117,6 +130,18 @@ def test_ctrl_c_reaches_the_worker_which_ends_in_its_own_way(tmp_path: Path) -> 
     assert parent.wait(60) == 42
     assert log.read_text().endswith("saved\n")
     assert not alive(pid)
+
+
+def test_ctrl_c_in_a_terminal_reaches_workers_followed_by_threads(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(THREADED_PARENT)
+    (tmp_path / "worker.py").write_text(WORKER)
+    log = tmp_path / "train.log"
+    argv = [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "worker.py"), str(log)]
+    parent = subprocess.Popen(argv, start_new_session=True)
+    wait_for(lambda: log.is_file() and "pid" in log.read_text() and log.read_text().endswith("\n"))
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait(60) == 42
+    assert log.read_text().endswith("saved\n")
 
 
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:

@@ -62,10 +62,13 @@ def test_what_cannot_be_shown_is_set_aside_counted_and_listed(table: Write, vide
     assert "is empty" in reasons["q2"]
     assert "does not exist" in reasons["q3"]
     assert reasons["q5"] == "the text holds the vision token '<|video_pad|>', which would claim pixels that are not there"
+    (tmp_path / "set_aside.jsonl").write_text('{"file": "set.csv", "line": 4, "reason": "no answer", "id": ""}\n')
+    write_selection(tmp_path, selection, aside)
     write_selection(tmp_path, selection, aside)
     assert read_selection(tmp_path) == selection
     lines = [json.loads(line) for line in (tmp_path / "set_aside.jsonl").read_text().splitlines()]
-    assert {(line["id"], line["file"], line["line"]) for line in lines} == {(f"q{n}", str(folder), n) for n in (1, 2, 3, 5)}
+    assert lines[0]["reason"] == "no answer"
+    assert sorted((line["id"], line["file"], line["line"]) for line in lines[1:]) == [(f"q{n}", str(folder), n) for n in (1, 2, 3, 5)]
 
 
 def test_nothing_usable_is_an_error_with_the_first_reason(table: Write, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vidground_trl.job import WorkerJob
 from vidground_trl.process import follow
 
 DISTRIBUTION = "vidground-trl"
-OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "set_aside.jsonl", "metrics.jsonl", "samples.jsonl")
+OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "metrics.jsonl", "samples.jsonl")
 _VERSIONS = """
 import json, sys
 from importlib import metadata
@@ -77,7 +77,7 @@ class TRLGRPO(Trainer[TRLGRPOConfig]):
         if not job.resume:
             _clear(job.out)
         _write(job.out, plan)
-        follow(plan.argv, env=plan.env, log=job.out / "train.log")
+        follow(plan.argv, env=plan.env, log=job.out / "train.log", label=job.out.name)
         return _result(job.out)
 
     def _packages(self) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,42 +19,47 @@ from vidground_trl.job import PARENT_PIPE
 
 # Lines of the worker's log that are meant for the user, and the one that says why it ended.
 MARK = "vidground: "
+STEP_MARK = MARK + "step "
 ERROR_MARK = "vidground error: "
 # Seconds an interrupted worker has to finish its step and save, before it is ended.
 GRACE = 120.0
 INTERRUPTED = 130
 _EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Exit)\b.*")
 
-progress = logging.getLogger("vidground.progress")
+# Seconds between two step lines that are passed on; the log has them all.
+BETWEEN = 10.0
+
+logger = logging.getLogger(__name__)
 
 
 class WorkerError(VidGroundError):
     """The training process failed."""
 
 
-def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
-    """Runs `argv` to its end, its output appended to `log` and its lines for the user passed to the logger `vidground.progress`.
+def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path, label: str = "") -> None:
+    """Runs `argv` to its end, its output appended to `log` and its lines for the user passed to this module's logger after `label`.
 
-    Ctrl-C goes to the whole process group as SIGINT; the worker then saves and stops, and KeyboardInterrupt is raised, as for a worker
-    that was interrupted otherwise. Raises WorkerError with the worker's own reason where it fails.
+    Ctrl-C becomes a SIGINT for the worker, which then saves and stops, and KeyboardInterrupt is raised, as for a worker that was
+    interrupted otherwise. Raises WorkerError with the worker's own reason where it fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Only the main thread is told of Ctrl-C. A worker followed by another thread stays in the terminal's process group and hears it there.
+    own_group = threading.current_thread() is threading.main_thread()
     with log.open("ab") as out, log.open("rb") as seen:
-        seen.seek(0, os.SEEK_END)
-        begin = seen.tell()
+        begin = seen.seek(0, os.SEEK_END)
         # Standard input is never written to: it closes when this process ends, however it ends, and the worker ends with it.
         worker = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=own_group,
             env={**os.environ, **env, PARENT_PIPE: "1"},
         )
         try:
-            _pass_on(worker, seen)
+            _pass_on(worker, seen, f"{label}: " if label else "")
         except BaseException:
-            _end(worker)
+            _end(worker, own_group=own_group)
             raise
         finally:
             if worker.stdin is not None:
@@ -64,24 +70,32 @@ def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
         raise WorkerError(f"{reason(_tail(log, begin), worker.returncode)} (log: {log})")
 
 
-def _pass_on(worker: subprocess.Popen[bytes], seen: IO[bytes]) -> None:
-    held = b""
+def _pass_on(worker: subprocess.Popen[bytes], seen: IO[bytes], label: str) -> None:
+    held, said = b"", float("-inf")
     while True:
         ended = worker.poll() is not None
         *lines, held = (held + seen.read()).split(b"\n")
         for line in lines:
             text = line.decode(errors="replace")
-            if text.startswith(MARK):
-                progress.info("%s", text.removeprefix(MARK))
+            if not text.startswith(MARK):
+                continue
+            if not text.startswith(STEP_MARK):
+                logger.info("%s%s", label, text.removeprefix(MARK))
+            elif time.monotonic() - said >= BETWEEN:
+                said = time.monotonic()
+                logger.info("%s%s", label, text.removeprefix(MARK))
         if ended:
             return
         time.sleep(0.1)
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
+def _end(worker: subprocess.Popen[bytes], *, own_group: bool) -> None:
     for number, patience in ((signal.SIGINT, GRACE), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
         with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(worker.pid, number)
+            if own_group:
+                os.killpg(worker.pid, number)
+            else:
+                worker.send_signal(number)
             worker.wait(patience)
         if worker.poll() is not None:
             return

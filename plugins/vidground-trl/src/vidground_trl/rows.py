@@ -103,9 +103,11 @@ def _decoding_problem(clip: Clip) -> str:
 
 
 def write_selection(out: Path, selection: Selection, aside: Iterable[SetAside]) -> None:
-    """Writes `set_aside.jsonl`, then `order.json`, each at once."""
-    lines = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in aside)
-    write_whole(out / "set_aside.jsonl", lines)
+    """Writes `set_aside.jsonl` (what a loader set aside there before stays), then `order.json`, each at once."""
+    path = out / "set_aside.jsonl"
+    rows = [json.dumps(asdict(row), ensure_ascii=False) for row in aside]
+    before = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    write_whole(path, "".join(line + "\n" for line in [*(line for line in before if line not in rows), *rows]))
     write_whole(out / "order.json", json.dumps(asdict(selection)))
 
 

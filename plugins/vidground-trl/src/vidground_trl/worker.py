@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import fcntl
 import json
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,20 @@ _OURS = {
     "gradient_accumulation_steps": "micro_batch",
     "steps_per_generation": "micro_batch",
     "generation_batch_size": "prompts_per_step",
-    "attn_implementation": "attention",
+    "save_total_limit": "keep_checkpoints",
 }
+_FIXED = (
+    "output_dir",
+    "shuffle_dataset",
+    "generation_kwargs",
+    "reward_weights",
+    "report_to",
+    "use_cpu",
+    "model_init_kwargs",
+    "push_to_hub",
+)
+# Seconds between attempts to take the directory; None ends them.
+WAITS = (0.1, 0.5, 1, 2, 4, None)
 
 
 def main() -> int:
@@ -66,7 +79,7 @@ def main() -> int:
     # transformers warns at each generation of what trl calls in it; nothing a user could change.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
-        with _only_one(path.parent):
+        with only_one(path.parent):
             return Run(WorkerJob.read(path), path.parent).train()
     except VidGroundError as error:
         say_error(str(error))
@@ -74,13 +87,13 @@ def main() -> int:
 
 
 @contextmanager
-def _only_one(out: Path) -> Iterator[None]:
+def only_one(out: Path) -> Iterator[None]:
     """Holds the directory against a second worker; a dying one gets some seconds to let go."""
     if not PartialState().is_main_process:
         yield
         return
     with (out / "worker.lock").open("w") as lock:
-        for wait in (0.1, 0.5, 1, 2, 4, None):
+        for wait in WAITS:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -107,7 +120,7 @@ class Run:
         selection = self._selection()
         plan = schedule(self.config, selection.usable)
         start = self._resume_point()
-        model, processor, store = self._load(start)
+        model, processor, store = self.load(start)
         rewards = Rewards(self.config)
         recorder, interruption = Recorder(self.out, self.config, rewards), Interruption(self.config)
         functions, weights = rewards.functions()
@@ -144,7 +157,8 @@ class Run:
             say(f"{found.set_aside} questions set aside, listed in {self.out / 'set_aside.jsonl'}")
         return found
 
-    def _load(self, start: Path | None) -> tuple[Any, BookingProcessor, MediaStore]:
+    def load(self, start: Path | None) -> tuple[Any, BookingProcessor, MediaStore]:
+        """The model (from the checkpoint `start` where there is one) taking booked input, the processor that books, and their store."""
         trust = {"trust_remote_code": self.config.trust_remote_code}
         try:
             kind = AutoConfig.from_pretrained(self.job.model, **trust).model_type
@@ -183,8 +197,8 @@ class Run:
         return Dataset.from_dict({"place": list(selection.order)}).with_transform(rows)
 
     def _arguments(self, plan: Schedule, weights: list[float], unsampled: list[int]) -> GRPOConfig:
-        config, names = self.config, {field.name for field in dataclasses.fields(GRPOConfig)}
-        _refuse_unknown(config.extra, names)
+        config = self.config
+        refuse_unknown(config.extra)
         values: dict[str, Any] = {name: getattr(config, name) for name in _SAME_NAME} | {
             "output_dir": str(self.out / "checkpoints"),
             "per_device_train_batch_size": plan.micro_batch,
@@ -262,17 +276,20 @@ def _filled(prompt: Any, clips: Any) -> Any:
     return [m | {"content": [{"type": "image", "image": next(parts)} if p["type"] == "image" else p for p in m["content"]]} for m in prompt]
 
 
-def _refuse_unknown(extra: dict[str, Any], names: set[str]) -> None:
-    from vidground_core.errors import nearest
-
+def refuse_unknown(extra: Mapping[str, Any]) -> None:
+    """Raises ConfigError for an argument that TRL does not have, or that is set by an option of our own."""
+    names = {field.name for field in dataclasses.fields(GRPOConfig)}
     for name in extra:
         if name == "use_vllm":
             raise ConfigError("extra: 'use_vllm' corrupts rollouts with video in trl 1.16 (image tokens are expanded twice); leave it out")
         ours = _OURS.get(name, name)
         if ours in TRLGRPOConfig.model_fields:
             raise ConfigError(f"extra: {name!r} is set by the option {ours!r} of trl-grpo; set that instead")
+        if name in _FIXED:
+            raise ConfigError(f"extra: {name!r} is fixed by trl-grpo; leave it out")
         if name not in names:
-            raise ConfigError(f"extra: {name!r} is no argument of TRL's GRPOConfig; {nearest(name, names)}")
+            close = "".join(f"; did you mean {other!r}?" for other in difflib.get_close_matches(name, names, n=1))
+            raise ConfigError(f"extra: {name!r} is no argument of TRL's GRPOConfig{close or '; see its documentation'}")
 
 
 if __name__ == "__main__":
