@@ -57,7 +57,8 @@ def plain_inputs(folder: Path, chats: list[Any]) -> dict[str, Any]:
                     images.append(pixels[0])
                 else:
                     videos.append(pixels)
-                    metadata.append({"total_num_frames": len(pixels), "fps": frames.fps, "frames_indices": list(range(len(pixels)))})
+                    times = (frames.seconds * frames.fps).tolist()
+                    metadata.append({"total_num_frames": len(pixels), "fps": frames.fps, "frames_indices": times})
     media = {"videos": videos, "video_metadata": metadata, "do_sample_frames": False} if videos else {}
     media |= {"images": images} if images else {}
     return dict(processor(text=texts, **media, padding=True, padding_side="left", return_tensors="pt"))

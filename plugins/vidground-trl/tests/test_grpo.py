@@ -173,6 +173,16 @@ def test_an_interrupted_run_saves_and_goes_on(job: TrainJob) -> None:
     assert 2 <= int(saved.name.rpartition("-")[2]) < 200
 
 
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("weights_in", ["float32", "bfloat16"])
+def test_the_same_on_a_gpu(job: TrainJob, weights_in: str) -> None:
+    result = trainer(device="cuda", weights=weights_in, gradient_checkpointing=True).train(job)
+    check_result(job, result)
+    check_checkpoint_loads(result.checkpoint)
+
+
 def test_the_plan_is_pure_and_says_everything(tmp_path: Path) -> None:
     job = TrainJob(tmp_path / "no-data", "nano", tmp_path / "out", seed=5, threads=2)
     plan = trainer(python="/opt/other/python").plan(job)

@@ -89,7 +89,9 @@ class MediaStore:
             out = self._process(self._processor.image_processor, 1, text=[self._processor.image_token], images=[pixels[0]])
             return Encoded(number, "image", out["pixel_values"], out["image_grid_thw"][0], out["input_ids"][0].tolist(), None)
         count = len(frames.array)
-        metadata = VideoMetadata(total_num_frames=count, fps=frames.fps or 1.0, frames_indices=list(range(count)))
+        # The processor's rate comes out as that of the sampled frames and its timestamps as theirs, as in evaluation.
+        times = (frames.seconds * frames.fps).tolist()
+        metadata = VideoMetadata(total_num_frames=count, fps=frames.fps, duration=count / frames.fps, frames_indices=times)
         out = self._process(
             self._processor.video_processor,
             count,
