@@ -191,3 +191,22 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     image.fromarray(pixels).save(path, exif=orientation, quality=95)
     (turned,) = load_clip(Clip(str(path), type="image")).array
     assert np.abs(turned.astype(int) - np.rot90(pixels, 3)).mean() < 2
+
+
+def test_of_two_streams_the_one_that_ffmpeg_calls_best(tmp_path: Path) -> None:
+    path = tmp_path / "two.mp4"
+    quiet, loud = counting_frames(20), np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=10, options={"crf": "5"}) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for pictures in zip(quiet, loud, strict=True):
+            for stream, picture in zip(streams, pictures, strict=True):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.best("video").index == 0
+    other = next(iter(DecordReader(scan(str(path))).read(np.array([10]))))
+    assert other.std() > 30, "decord takes the best stream now: several streams need not go to PyAV"
+    assert shown(path, frames=4) == [2, 7, 12, 17]

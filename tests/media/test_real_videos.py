@@ -20,7 +20,13 @@ pytestmark = pytest.mark.shared
 
 # What the program ffmpeg says of them: frames, size, and of six frames time and mean colours of the quarters.
 RECORDED = json.loads(Path(__file__).with_name("ffmpeg_frames.json").read_text(encoding="utf-8"))
-BY_PYAV = {"moviepy/bitmap.mp4", "opencv-doc/vtest.avi", "torchcodec/av1_video.mkv", "torchcodec/h265_video.mp4"}
+BY_PYAV = {
+    "moviepy/bitmap.mp4",
+    "opencv-doc/vtest.avi",
+    "torchcodec/av1_video.mkv",
+    "torchcodec/h265_video.mp4",
+    "torchcodec/nasa_13013.mp4",
+}
 SET_ASIDE = {
     "decord/corrupted.mp4": ": decoding breaks off at frame 28 of 50: Invalid data found when processing input",
     "torchcodec/nasa_13013.mp4.audio.mp3": " has no picture stream; its streams: audio",

@@ -88,6 +88,8 @@ def decode_video(clip: Clip) -> Decoded:
 def _distrusted(index: Index) -> str:
     if index.codec not in DECORD_EXACT:
         return f"decord is not known to find the frames of {index.codec} exactly"
+    if index.streams > 1:
+        return f"of {index.streams} picture streams decord may take another than FFmpeg calls best"
     return "" if index.closed else "decord does not find frames exactly in open groups of pictures"
 
 

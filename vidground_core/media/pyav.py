@@ -22,7 +22,8 @@ class Index:
     `times` are seconds from the first frame, one a frame; `rate` the nominal frame rate (0 where unknown); `promised` the length in the
     header in seconds (0 where it has none). `stamps` are the presentation times in the stream's own unit, `keys` those of the key
     frames; both None where the file has none (frames are counted then). `closed` says that no frame stands between a key frame and
-    its predecessors in presentation but after it in the file (no open groups of pictures).
+    its predecessors in presentation but after it in the file (no open groups of pictures). `streams` is the number of picture streams,
+    cover art included.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Index:
     stamps: Indices | None
     keys: Indices | None
     closed: bool
+    streams: int
 
 
 class Damaged(Exception):
@@ -55,7 +57,7 @@ def open_container(path: str) -> Any:
 
 
 def pictures(container: Any) -> Any:
-    """The stream that FFmpeg calls best among those with moving pictures; None where there is none (cover art is none)."""
+    """The stream that FFmpeg calls best (`av_find_best_stream`); None where there are no moving pictures (cover art is none)."""
     from av.stream import Disposition
 
     best = container.streams.best("video")
@@ -69,7 +71,7 @@ def scan(path: str) -> Index:
     import av
 
     with open_container(path) as container:
-        stream = pictures(container)
+        stream, streams = pictures(container), len(container.streams.video)
         name, rate = stream.codec_context.codec.canonical_name, float(stream.average_rate or stream.guessed_rate or 0)
         promised, base = float(container.duration or 0) / av.time_base, float(stream.time_base)
         try:
@@ -87,7 +89,7 @@ def scan(path: str) -> Index:
         stamps, keys = np.sort(order), np.sort(order[[key for _, key in packets]])
         times = (stamps - stamps[0]) * base
         closed = _closed(order, keys)
-    index = Index(path, str(name), promised, rate, times, stamps, keys, closed)
+    index = Index(path, str(name), promised, rate, times, stamps, keys, closed, streams)
     _refuse_cut(index)
     return index
 
