@@ -13,13 +13,29 @@ VIDGROUND_API = f"=={API_VERSION}"
 def vidground_register_datasets() -> list[type[Any]]:
     """Canonical rows, the published layouts that are read here, and the embedded example."""
     from vidground_core.datasets.canonical import CanonicalLoader
+    from vidground_core.datasets.llava_video import LLaVAVideoLoader
+    from vidground_core.datasets.mmvu import MMVULoader
     from vidground_core.datasets.mvbench import MVBenchLoader
     from vidground_core.datasets.nextqa import NextQALoader
     from vidground_core.datasets.planted.loader import PlantedLoader
     from vidground_core.datasets.social_iq2 import SocialIQ2Loader
+    from vidground_core.datasets.tempcompass import TempCompassLoader
+    from vidground_core.datasets.tomato import TomatoLoader
     from vidground_core.datasets.video_r1 import VideoR1Loader
+    from vidground_core.datasets.videomme import VideoMMELoader
+    from vidground_core.datasets.videommmu import VideoMMMULoader
 
-    return [CanonicalLoader, MVBenchLoader, NextQALoader, PlantedLoader, SocialIQ2Loader, VideoR1Loader]
+    benchmarks = [
+        MMVULoader,
+        MVBenchLoader,
+        NextQALoader,
+        SocialIQ2Loader,
+        TempCompassLoader,
+        TomatoLoader,
+        VideoMMELoader,
+        VideoMMMULoader,
+    ]
+    return [CanonicalLoader, LLaVAVideoLoader, PlantedLoader, VideoR1Loader, *benchmarks]
 
 
 @hookimpl

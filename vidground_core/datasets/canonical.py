@@ -16,6 +16,7 @@ from vidground_core.errors import InputError
 from vidground_core.records import KINDS, Kind, Media, Question, SetAside
 
 _REQUIRED = ("id", "question", "answer")
+_OPTIONAL = ("options", "kind", "media", "group", "source", "tags")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLES = ("kept", "questions")
@@ -40,9 +41,10 @@ class CanonicalLoader(FileLoader[CanonicalConfig]):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the first row has `id`, `question` and `answer`."""
+        """Whether the first row has `id`, `question` and `answer`, and nothing that a canonical row has not: that is another layout."""
         files = _files(path)
-        return bool(files) and all(key in _first_keys(files[0]) for key in _REQUIRED)
+        keys = set(_first_keys(files[0])) if files else set()
+        return keys.issuperset(_REQUIRED) and keys.issubset((*_REQUIRED, *_OPTIONAL))
 
     def load(self) -> Iterator[Question | SetAside]:
         """Every row in file order, part by part."""

@@ -24,6 +24,10 @@ class FileLoader(DatasetLoader[DatasetConfigT]):
         """The row as a question. Raises BadRow."""
         raise NotImplementedError
 
+    def identity(self, row: Row) -> str:
+        """The id of a row, for naming it where it is set aside; empty where a row has none."""
+        return ""
+
     def questions(self, rows: Iterator[Row | SetAside], path: Path, expected: Sequence[str]) -> Iterator[Question | SetAside]:
         """All rows of one file in order. Raises InputError where none has the keys `expected`."""
         for row in known_layout(rows, path, expected):
@@ -34,7 +38,7 @@ class FileLoader(DatasetLoader[DatasetConfigT]):
             question = self.question(row)
             check_text(question)
         except BadRow as reason:
-            return SetAside(row.file, row.line, str(reason))
+            return SetAside(row.file, row.line, str(reason), self.identity(row))
         return question
 
 

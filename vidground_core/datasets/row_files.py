@@ -5,24 +5,19 @@ All are read as a stream, a JSON array too: Video-R1's is one of 263,071 rows.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from vidground_core.datasets.json_text import BETWEEN, BLANKS, JsonText
 from vidground_core.errors import InputError
 from vidground_core.records import SetAside
 
 HEAD_BYTES = 1 << 16
-_WINDOW_BYTES = 1 << 20
-_BLANKS = re.compile(r"[ \t\r\n]*")
-_BETWEEN_ROWS = re.compile(r"[ \t\r\n,]*")
-_LONGEST_LITERAL = 16
 _UNRECOGNISED_ROWS = 1_000
 _NAMES_SHOWN = 8
 
@@ -95,10 +90,10 @@ def known_layout(rows: Iterator[Row | SetAside], path: Path, expected: Sequence[
     raise InputError(f"{path}: not this layout: expected the keys {', '.join(expected)}, found {', '.join(found)}")
 
 
-def read_csv(path: Path) -> Iterator[Row | SetAside]:
-    """The rows of a CSV file with a header, as mappings of text. Bytes that are not UTF-8 stay in the text as surrogates."""
+def read_csv(path: Path, *, delimiter: str = ",") -> Iterator[Row | SetAside]:
+    """The rows of a CSV or TSV file with a header, as mappings of text. Bytes that are not UTF-8 stay in the text as surrogates."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, delimiter=delimiter)
         header: list[str] = []
         index, last = 0, 0
         while True:
@@ -149,22 +144,21 @@ def read_json_array(path: Path) -> Iterator[Row | SetAside]:
     Bytes that are not UTF-8 stay in the text as surrogates.
     """
     with path.open("rb") as file:
-        window = _Window(file)
-        if window.skip(_BLANKS) != "[":
+        text = JsonText(file)
+        if text.skip(BLANKS) != "[":
             yield SetAside(str(path), 1, "not a JSON array")
             return
-        window.place += 1
+        text.place += 1
         index = 0
-        while (ahead := window.skip(_BETWEEN_ROWS)) != "]":
-            line = window.line
+        while (ahead := text.skip(BETWEEN)) != "]":
+            line = text.line
             if not ahead:
                 yield SetAside(str(path), line, "the file ends inside the array")
                 return
             try:
-                values = window.value()
+                values = text.value()
             except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-                yield SetAside(str(path), line, f"not valid JSON: {reason}; nothing after it can be read")
+                yield SetAside(str(path), line, _broken(error))
                 return
             if isinstance(values, dict):
                 yield Row(str(path), line, index, values)
@@ -173,53 +167,34 @@ def read_json_array(path: Path) -> Iterator[Row | SetAside]:
             index += 1
 
 
-class _Window:
-    """The part of a JSON text that is in memory; `place` is where reading stands in it, `line` the line of that place."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.place, self.line = 0, 1
-        self._file, self._text, self._bytes = file, "", _WINDOW_BYTES
-        self._characters = codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape")
-        self._json = json.JSONDecoder()
-
-    def skip(self, passed: re.Pattern[str]) -> str:
-        """Goes over what `passed` matches; the character ahead, empty at the end of the file."""
-        while True:
-            match = passed.match(self._text, self.place)
-            self._go(match.end() if match else self.place)
-            if self.place < len(self._text):
-                return self._text[self.place]
-            if not self._more():
-                return ""
-
-    def value(self) -> Any:
-        """The JSON value that starts here. Raises ValueError or RecursionError where there is none."""
-        while True:
+def read_json_members(path: Path) -> Iterator[Row | SetAside]:
+    """The members of a file that is one JSON object, as rows with `key` and `value`, up to where it breaks; read like an array."""
+    with path.open("rb") as file:
+        text = JsonText(file)
+        if text.skip(BLANKS) != "{":
+            yield SetAside(str(path), 1, "not a JSON object")
+            return
+        text.place += 1
+        index = 0
+        while (ahead := text.skip(BETWEEN)) != "}":
+            line = text.line
             try:
-                value, end = self._json.raw_decode(self._text, self.place)
-            except json.JSONDecodeError as error:
-                if not self._may_be_cut(error) or not self._more():
-                    raise
-                continue
-            if end < len(self._text) or not self._more():
-                self._go(end)
-                self._bytes = _WINDOW_BYTES
-                return value
+                key = text.value() if ahead else ""
+                if text.skip(BLANKS) != ":":
+                    yield SetAside(str(path), line, f"no value for {key!r}" if ahead else "the file ends inside the object")
+                    return
+                text.place += 1
+                text.skip(BLANKS)
+                value = text.value()
+            except (ValueError, RecursionError) as error:
+                yield SetAside(str(path), line, _broken(error))
+                return
+            yield Row(str(path), line, index, {"key": key, "value": value})
+            index += 1
 
-    def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
-        return error.pos + _LONGEST_LITERAL > len(self._text) or error.msg.startswith("Unterminated")
 
-    def _go(self, place: int) -> None:
-        self.line += self._text.count("\n", self.place, place)
-        self.place = place
-
-    def _more(self) -> bool:
-        """Reads on, each time twice as much while one value does not end, so that long values cost no more than their length."""
-        read = self._file.read(self._bytes)
-        added = self._characters.decode(read, final=not read)
-        self._text, self.place = self._text[self.place :] + added, 0
-        self._bytes *= 2
-        return bool(read or added)
+def _broken(error: Exception) -> str:
+    return f"not valid JSON: {error.msg if isinstance(error, json.JSONDecodeError) else error}; nothing after it can be read"
 
 
 def _skip(text: str, place: int, passed: str) -> int:
@@ -277,8 +252,8 @@ def is_json_array(path: Path) -> bool:
         return file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
 
 
-def csv_header(path: Path) -> list[str]:
-    """The names in the first line of a CSV file."""
+def csv_header(path: Path, *, delimiter: str = ",") -> list[str]:
+    """The names in the first line of a CSV or TSV file."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES).decode("utf-8-sig", errors="replace")
-    return next(csv.reader(head.splitlines()[:1]), [])
+    return next(csv.reader(head.splitlines()[:1], delimiter=delimiter), [])

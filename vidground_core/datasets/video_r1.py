@@ -60,10 +60,15 @@ class VideoR1Loader(FileLoader[VideoR1Config]):
             if isinstance(item, SetAside) or self.config.media in ("all", item.media[0].type):
                 yield item
 
+    def identity(self, row: Row) -> str:
+        """The `problem_id`, else the row's number."""
+        written = row.values.get("problem_id")
+        return f"row-{row.index}" if written is None or written == "" else str(written)
+
     def question(self, row: Row) -> Question:
         """One row of the array."""
         values = row.values
-        identity = self._ids.take(_identity(row))
+        identity = self._ids.take(self.identity(row))
         require(row, _KEYS)
         kind = _kind(values["problem_type"])
         answer = _answer(values["solution"])
@@ -91,11 +96,6 @@ class VideoR1Loader(FileLoader[VideoR1Config]):
         start, end = seconds_of(values.get("start"), "start"), seconds_of(values.get("end"), "end")
         located = path if path.startswith("/") and not self.config.media_root else f"{self._root}/{path.lstrip('/')}"
         return Media(located, _MEDIA_TYPES[written], start, end)
-
-
-def _identity(row: Row) -> str:
-    identity = row.values.get("problem_id")
-    return f"row-{row.index}" if identity is None or identity == "" else str(identity)
 
 
 def _kind(value: Any) -> Kind:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,12 +15,12 @@ from vidground_core.datasets.planted.mechanisms import MECHANISMS
 from vidground_core.datasets.planted.scenes import Scene, make_scene
 from vidground_core.datasets.planted.wording import TOPIC_TAGS, Item, neutral_item
 from vidground_core.errors import ConfigError, InputError, nearest
+from vidground_core.models import CACHE_VARIABLE, cache_folder
 from vidground_core.records import Media, Question, SetAside
 
 QUESTIONS_PER_VIDEO = 3
 # Videos of each split where no size is given: 3,000, 900 and 300 questions.
 SPLITS = {"train": 1000, "test": 300, "conflict": 100}
-CACHE_VARIABLE = "VG_CACHE"
 # Part of every name: raise it when a scene or its pixels change, and no older file is taken for a new one.
 WORLD = 1
 
@@ -108,7 +107,7 @@ class PlantedLoader(DatasetLoader[PlantedConfig]):
         """Where the videos lie; not made before the first one."""
         if self.config.folder:
             return Path(self.config.folder).expanduser().absolute()
-        return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "vidground").absolute() / "planted"
+        return cache_folder() / "planted"
 
     @property
     def _misleading(self) -> list[str]:
