@@ -76,7 +76,8 @@ class Clip:
 
     `digest` is the sha256 of the file; a detector leaves it empty and the runner fills it in. `path` stands beside the content and is
     not part of it: moved data keep their replies. `frames` is the number of frames sampled uniformly (0: by `fps`), `pixels` the most
-    pixels a frame may have (0: as decoded), `seed` that of the shuffled view.
+    pixels a frame may have (0: as decoded), `seed` that of the shuffled view; with the view "single" a seed k > 0 names the k-th of the
+    `frames`, 0 the middle of the span.
     """
 
     path: str = field(compare=False)

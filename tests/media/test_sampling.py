@@ -65,6 +65,12 @@ def test_single_is_the_middle_frame_whatever_the_count() -> None:
     assert indices(TENTHS, frames=0, fps=2, view="single") == [20]
 
 
+def test_single_with_a_seed_is_that_one_of_the_uniform_frames() -> None:
+    uniform = indices(TENTHS, frames=4)
+    assert [indices(TENTHS, frames=4, view="single", seed=k)[0] for k in (1, 2, 3, 4)] == uniform
+    assert indices(TENTHS[:2], frames=4, view="single", seed=4) == [1]
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -39,7 +39,7 @@ def load_clip(clip: Clip, *, cache: FrameCache | None = None) -> Frames:
     """
     cache = FRAMES if cache is None else cache
     clip = resolve(clip)
-    decoded = replace(clip, view="single" if clip.view == "single" else "ordered", seed=0)
+    decoded = clip if clip.view == "single" else replace(clip, view="ordered", seed=0)
     frames = cache.get(decoded)
     if frames is None:
         frames = _decode(decoded)

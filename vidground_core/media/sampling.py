@@ -40,8 +40,8 @@ def choose(clip: Clip, times: Times, length: float) -> tuple[Indices, float]:
     """The frames that the clip asks for, in order, and the sampled frames per second of source time.
 
     By count (`clip.frames`): `uniform` over the frames of the span. By rate (`clip.frames` = 0): the frames on screen at the middles
-    start + (k + 0.5)/fps, each once. The view "single" takes the middle frame of the span. Raises MediaError for an impossible span or
-    rate.
+    start + (k + 0.5)/fps, each once. The view "single" takes the middle frame of the span, with seed k > 0 the k-th of `clip.frames`
+    uniform ones. Raises MediaError for an impossible span or rate.
     """
     start, end = span(clip, length)
     first, last = (int(index) for index in np.searchsorted(times, [start - _SLACK, end - _SLACK]))
@@ -49,9 +49,11 @@ def choose(clip: Clip, times: Times, length: float) -> tuple[Indices, float]:
     if first >= last:
         first = max(first - 1, 0)
         last = first + 1
-    count = 1 if clip.view == "single" else clip.frames
+    picked = clip.view == "single" and clip.seed > 0 and clip.frames > 0
+    count = 1 if clip.view == "single" and not picked else clip.frames
     if count > 0:
         chosen = uniform(first, last, count)
+        chosen = chosen[[min(clip.seed, len(chosen)) - 1]] if picked else chosen
     elif clip.fps > 0:
         instants = start + (np.arange(max(1, round((end - start) * clip.fps))) + 0.5) / clip.fps
         shown = np.searchsorted(times, np.minimum(instants, end) + _SLACK, side="right") - 1
