@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-EXTRACTOR_VERSION = "1"
+from vidground_core.evaluation import phrases
+
+EXTRACTOR_VERSION = "2"
 
 Outcome = Literal["answer", "refused", "unparsed", "failed"]
 
@@ -20,22 +22,9 @@ _THINKING = re.compile(r"<(think|thinking)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _OPEN_THINKING = re.compile(r"<(?:think|thinking)>.*\Z", re.DOTALL | re.IGNORECASE)
 _CLOSED_THINKING = re.compile(r"\A.*</(?:think|thinking)>", re.DOTALL | re.IGNORECASE)
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_BOXED = re.compile(r"\\f?box(?:ed)?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
-_MARKDOWN = re.compile(r"[*`#$]+|__+|<\|[^|>]*\|>")
-
-_ADVERB = r"(?:\s+(?:most\s+)?(?:likely|probably|definitely|clearly|therefore|thus))?"
-_FINAL = re.compile(rf"\bfinal answer{_ADVERB}\s*(?:is\b|[:：=]){_ADVERB}\s*:?", re.IGNORECASE)
-_CUES = re.compile(
-    rf"\b(?:answer|option|choice)(?: to [^.\n]{{0,60}}?)?(?:\s+(?:is|would be|should be|must be)\b|\s*[:：=]){_ADVERB}\s*:?"
-    r"|\bi(?:['’]d| would| will|['’]ll)?(?:\s+have to)?\s+(?:choose|pick|select|say|guess|go with|answer(?: with)?)\b\s*[:,]?"
-    r"|\bguess (?:is|would be)\b\s*:?"
-    r"|\b(?:respuesta|réponse|antwort)(?:\s+\w+)?(?:\s+(?:es|est|ist|lautet)\b|\s*[:：])\s*:?"
-    r"|(?:答案|选择|应选|正解|答え)(?:应该)?(?:是|为|选|は)?\s*[:：]?",
-    re.IGNORECASE,
-)
-_ENDORSED = re.compile(r"(?P<before>\w+\W+)?\b(?P<letter>[A-Z])\)?\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|likely|plausible)\b")
-_NOT_ENDORSING = re.compile(r"\b(?:nor|or|and|not|neither|if|whether|that|unless)\W+\Z", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[*`#$]+|__+|<\|[^|>]*\|>|</?(?:s|bos|eos|pad)>|\\[()\[\]]|\[/?INST\]")
 
 _LETTER = re.compile(
     r"[\W_]*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|letter|answer)\b[\W_]*)?([A-Za-z])(?![A-Za-z0-9'’])(.*)\Z",
@@ -48,30 +37,7 @@ _JOINED = re.compile(r"\s*(?:or\b|and\b|[/&|,+])")
 _MARK = re.compile(r"(?<![\w'’.])\(?([A-Z])[.):](?=\s|\Z)")
 _REASON = re.compile(r"\s+(?:because|since|based|due|given)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
-
-_REFUSAL = re.compile(
-    r"\b(?:can\s?not|can['’]t|could\s?n[o'’]t|could not|(?:unable|not able|impossible|not possible|no way|difficult|hard) to)\s+"
-    r"(?:\w+\s+){0,3}?(?:determine|answer|tell|say|see|view|watch|access|know|identify|infer|provide|assist|help"
-    r"|be (?:determined|answered|inferred))"
-    r"|\b(?:video|frames?|clip|footage|image)s? (?:is|are|was|were) (?:not|n['’]t) "
-    r"(?:available|provided|visible|attached|accessible|shown|included)"
-    r"|\b(?:no|without (?:the|a|any|seeing|watching|viewing|access))\b[^.\n]{0,40}\b(?:video|footage|frames?|clip|visual)"
-    r"|\b(?:not enough|insufficient|lack of) (?:\w+ )?(?:information|context|details?)"
-    r"|\b(?:don['’]t|do not) (?:know|have (?:access|enough|the video|any))"
-    r"|\b(?:please (?:provide|share|upload)|need to (?:see|watch|view)|i['’]m sorry|i apologi[sz]e|as an ai|decline to)"
-    r"|\bnone of the (?:above|options)"
-    r"|无法|不能确定|看不到|沒有视频|没有视频|no puedo|je ne peux pas|kann (?:ich )?(?:das |es )?nicht|わかりません|判断できません",
-    re.IGNORECASE,
-)
-_OUTAGE = re.compile(
-    r"\W*(?:failed to obtain answer"
-    r"|(?:api|openai|server|request|connection|network)\s?\w*\s?(?:error|failed|failure|timed out|refused|reset|aborted)"
-    r"|error(?: code)?\s*[:=]|http(?: error)?\s*\d{3}|\d{3} (?:internal|bad gateway|service|too many|gateway)|internal server error"
-    r"|service (?:is )?(?:temporarily )?unavailable|(?:bad )?gateway|too many requests|rate limit|max retries exceeded"
-    r"|quota exceeded|overloaded|timed?\s?-?out\W*\Z|\{\s*['\"]error['\"])",
-    re.IGNORECASE,
-)
-_ALTHOUGH = re.compile(r"\W*(?:but|though|although|however|even)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"([^,;:\n]+)[,;:]\s+(?!(?:or|and|maybe|perhaps|possibly|not)\b)(?=[a-z]{2})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +59,15 @@ def extract(text: str, options: Sequence[str], order: Sequence[int] | None = Non
     body = cleaned(text)
     if not body:
         return Extracted("unparsed")
-    whole = reader.single(body) or reader.named(body)
+    whole = reader.written(without_thinking(text)) or reader.single(body) or reader.named(body)
     if whole:
         return reader.outcome(whole, body)
     if is_outage(body):
         return Extracted("failed", text=body[:200])
     marked = marked_parts(text)
     if marked:
-        return reader.outcome(frozenset().union(*map(reader.claimed, marked)), marked[-1])
-    found = reader.cued(_FINAL, body) or reader.cued(_CUES, body) | reader.endorsed(body) or reader.lines(body)
+        return reader.outcome(frozenset().union(*map(reader.meant, marked)), marked[-1])
+    found = reader.cued(phrases.FINAL_CUE, body) or reader.cued(phrases.CUE, body) | reader.endorsed(body) or reader.lines(body)
     return reader.outcome(found, body)
 
 
@@ -112,40 +78,49 @@ def without_thinking(text: str) -> str:
 
 def cleaned(text: str) -> str:
     """The visible reply in NFKC form, without thinking, markdown marks and chat-template tokens."""
-    return _MARKDOWN.sub("", unicodedata.normalize("NFKC", without_thinking(text))).strip()
+    return _unmarked(unicodedata.normalize("NFKC", without_thinking(text)))
 
 
 def marked_parts(text: str) -> list[str]:
     """What stands in `<answer>` tags or, where there are none, in `\\boxed{}`; empty where the reply marks nothing."""
     visible = unicodedata.normalize("NFKC", without_thinking(text))
-    found = _TAGGED.findall(visible) or _BOXED.findall(visible)
-    return [_MARKDOWN.sub("", _LATEX.sub(r"\1", part)).strip() for part in found]
+    tagged = [inner for part in _TAGGED.findall(visible) for inner in _BOXED.findall(part) or [part]]
+    return [_unmarked(part) for part in tagged or _BOXED.findall(visible)]
+
+
+def _unmarked(text: str) -> str:
+    return _MARKDOWN.sub("", _LATEX.sub(r"\1", text)).strip()
 
 
 def cued_parts(body: str) -> list[str]:
     """The sentences that follow a cue ("the answer is …") in a cleaned reply; those after "final answer" alone where there are such."""
-    for cue in (_FINAL, _CUES):
-        lines = [body[match.end() :].lstrip().partition("\n")[0] for match in cue.finditer(body)]
+    for cue in (phrases.FINAL_CUE, phrases.CUE):
+        lines = [body[match.end() :].lstrip().partition("\n")[0] for match in _held(cue, body)]
         found = [_SENTENCE.split(line.strip(), maxsplit=1)[0] for line in lines if plain(line)]
         if found:
             return found
     return []
 
 
+def _held(cue: re.Pattern[str], body: str) -> list[re.Match[str]]:
+    """The cues that the reply stands by: not "the wrong answer is", not "if the answer is"."""
+    return [match for match in cue.finditer(body) if not phrases.DISTANCING.search(body[max(0, match.start() - 60) : match.start()])]
+
+
 def plain(text: str) -> str:
     """Text for comparison: NFKC, case folded, one space between words, no quotes, brackets or full stops around it."""
     folded = " ".join(unicodedata.normalize("NFKC", _LATEX.sub(r"\1", text)).casefold().split())
-    return folded.strip(" .,;:!?\"'“”‘’()[]{}")
+    return folded.strip(" .,;:!?。、،؟\"'“”‘’「」()[]{}")
 
 
 def is_refusal(text: str) -> bool:
     """Whether the words decline to answer."""
-    return _REFUSAL.search(text) is not None
+    return phrases.REFUSAL.search(text) is not None
 
 
 def is_outage(text: str) -> bool:
     """Whether the words are a service's error message that was stored as if it were a reply."""
-    return _OUTAGE.match(text) is not None and len(text) < 500
+    return phrases.OUTAGE.match(text) is not None and len(text) < 500
 
 
 class _Reader:
@@ -155,8 +130,11 @@ class _Reader:
         self.options = options
         self.shown = tuple(order)
         self._by_text: dict[str, list[int]] = {}
+        self._by_unmarked: dict[str, list[int]] = {}
         for index in self.shown:
             self._by_text.setdefault(plain(options[index]), []).append(index)
+            if _unmarked(options[index]) != options[index].strip():
+                self._by_unmarked.setdefault(plain(_unmarked(options[index])), []).append(index)
 
     def outcome(self, found: frozenset[int], words: str) -> Extracted:
         if len({self.options[index] for index in found}) == 1:
@@ -165,11 +143,16 @@ class _Reader:
             return Extracted("refused", text=words[:200])
         return Extracted("unparsed", text=words[:200])
 
+    def written(self, words: str) -> frozenset[int]:
+        """Options that hold marks of their own ("C#", "$5") and are written just so."""
+        return frozenset(index for held in self._by_unmarked.values() for index in held if self.options[index].strip() == words.strip())
+
     def named(self, words: str) -> frozenset[int]:
         """Options whose text is exactly these words; of several that differ only in case or marks, the one written the same."""
-        same = self._by_text.get(plain(words), []) if plain(words) else []
+        key = plain(words)
+        same, unmarked = (self._by_text.get(key, []), self._by_unmarked.get(key, [])) if key else ([], [])
         exact = [index for index in same if self.options[index].strip() == words.strip()]
-        return frozenset(exact or same)
+        return frozenset((exact or same) + unmarked)
 
     def single(self, words: str) -> frozenset[int]:
         """A lone letter: the option shown at it, and one whose text is that very letter, so that a clash stays a clash."""
@@ -184,9 +167,29 @@ class _Reader:
         place = ord(letter.upper()) - ord("A")
         return frozenset({self.shown[place]}) if 0 <= place < len(self.shown) else frozenset()
 
+    def meant(self, words: str) -> frozenset[int]:
+        """The options that a marked part points to, by itself or by a cue in it."""
+        return self.claimed(words) or self.cued(phrases.CUE, words)
+
     def claimed(self, words: str) -> frozenset[int]:
-        """The options that a phrase points to: its whole text, or the letter it begins with."""
-        return self.single(words) or self.named(words) or self._lettered(words) or self.named(_SENTENCE.split(words.strip(), maxsplit=1)[0])
+        """The options that a phrase points to: its whole text, the letter it begins with, or its first sentence or clause."""
+        return (
+            self.single(words)
+            or self.named(words)
+            or self._lettered(words)
+            or self.named(_SENTENCE.split(words.strip(), maxsplit=1)[0])
+            or self._clause(words)
+        )
+
+    def _clause(self, words: str) -> frozenset[int]:
+        """An option's text before a comma ("Yes, he does"), where no other option's text follows."""
+        match = _CLAUSE.match(words)
+        found = self.named(match.group(1)) if match else frozenset()
+        if match is None or not found:
+            return frozenset()
+        rest = plain(words[match.end() :])
+        others = (text for text, held in self._by_text.items() if text and not found.intersection(held))
+        return frozenset() if any(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", rest) for text in others) else found
 
     def _lettered(self, words: str) -> frozenset[int]:
         match = _LETTER.match(words)
@@ -194,7 +197,7 @@ class _Reader:
         if match is None or not claim:
             return frozenset()
         letter, rest = match.groups()
-        if not re.search(r"\w", rest):
+        if phrases.COPULA.fullmatch(rest):
             return claim
         delimited = _DELIMITED.match(rest)
         if delimited:
@@ -212,7 +215,7 @@ class _Reader:
         if named:
             own = {self.options[index] for index in claim}
             return claim if any(self.options[index] in own for index in named) else claim | named
-        if is_refusal(tail) and not _ALTHOUGH.match(tail):
+        if is_refusal(tail) and not phrases.ALTHOUGH.search(tail):
             return frozenset()
         marks = frozenset().union(*(self.place(letter) for letter in _MARK.findall(tail)))
         return claim | self._another(tail) | marks
@@ -226,15 +229,20 @@ class _Reader:
     def cued(self, cue: re.Pattern[str], body: str) -> frozenset[int]:
         """The union of what follows each cue, on its line or, where nothing does, on the next."""
         found: frozenset[int] = frozenset()
-        for match in cue.finditer(body):
+        for match in _held(cue, body):
             found |= self.claimed(body[match.end() :].lstrip().partition("\n")[0])
-        return found
+            last = match.end()
+        return found | self._second_thoughts(body[last:]) if found else found
+
+    def _second_thoughts(self, tail: str) -> frozenset[int]:
+        """Letters that a reply turns to after it has answered: "C. Wait, actually B"."""
+        return frozenset().union(*map(self.place, phrases.RETRACTED.findall(tail)))
 
     def endorsed(self, body: str) -> frozenset[int]:
         """Letters that the reply calls correct: "B is the best answer"."""
         found: frozenset[int] = frozenset()
-        for match in _ENDORSED.finditer(body):
-            if not _NOT_ENDORSING.search(match.group("before") or ""):
+        for match in phrases.ENDORSED.finditer(body):
+            if not phrases.NOT_ENDORSING.search(match.group("before") or ""):
                 found |= self.place(match.group("letter"))
         return found
 
@@ -242,6 +250,7 @@ class _Reader:
         """Lines that are nothing but an answer; the first line may also be a letter followed by its explanation."""
         first, *others = [line.strip() for line in body.splitlines() if line.strip()]
         found = self.claimed(first)
+        found |= self._second_thoughts(body) if found else found
         for line in others:
             found |= self._bare(line)
         return found
