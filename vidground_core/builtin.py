@@ -13,7 +13,9 @@ VIDGROUND_API = f"=={API_VERSION}"
 def vidground_register_datasets() -> list[type[Any]]:
     """Canonical rows, the published layouts that are read here, and the embedded example."""
     from vidground_core.datasets.canonical import CanonicalLoader
+    from vidground_core.datasets.huggingface import HuggingFaceLoader
     from vidground_core.datasets.llava_video import LLaVAVideoLoader
+    from vidground_core.datasets.mapped import MappedLoader
     from vidground_core.datasets.mmvu import MMVULoader
     from vidground_core.datasets.mvbench import MVBenchLoader
     from vidground_core.datasets.nextqa import NextQALoader
@@ -35,25 +37,40 @@ def vidground_register_datasets() -> list[type[Any]]:
         VideoMMELoader,
         VideoMMMULoader,
     ]
-    return [CanonicalLoader, LLaVAVideoLoader, PlantedLoader, VideoR1Loader, *benchmarks]
+    return [CanonicalLoader, HuggingFaceLoader, LLaVAVideoLoader, MappedLoader, PlantedLoader, VideoR1Loader, *benchmarks]
 
 
 @hookimpl
 def vidground_register_detectors() -> list[type[Any]]:
-    """Blind probes, shuffled frames, and the question-only classifier."""
+    """Probes of a model, recorded judgements, and detectors that read the whole set."""
     from vidground_core.detectors.blind import BlindLLM, BlindVLM
-    from vidground_core.detectors.frame_shuffled import FrameShuffled
+    from vidground_core.detectors.frame_shuffled import FrameReversed, FrameShuffled
+    from vidground_core.detectors.options_only import OptionsOnly
     from vidground_core.detectors.question_only import QuestionOnly
+    from vidground_core.detectors.single_frame import SingleFrame
+    from vidground_core.detectors.wrong_video import BlankVideo, MismatchedVideo
 
-    return [BlindLLM, BlindVLM, FrameShuffled, QuestionOnly]
+    probes = [BlankVideo, BlindLLM, BlindVLM, FrameReversed, FrameShuffled, MismatchedVideo, OptionsOnly, SingleFrame]
+    return [*probes, QuestionOnly]
 
 
 @hookimpl
 def vidground_register_filters() -> list[type[Any]]:
-    """The paper's rule."""
+    """Policies on verdicts, and the controls of an ablation."""
+    from vidground_core.filters.balanced import Balanced
+    from vidground_core.filters.budget import Budget
+    from vidground_core.filters.consensus import Consensus
+    from vidground_core.filters.controls import RandomMatched, TAOnly
     from vidground_core.filters.drop_answerable import DropAnswerable
+    from vidground_core.filters.guess_corrected import GuessCorrected
+    from vidground_core.filters.iterative_pruning import IterativePruning
+    from vidground_core.filters.pass_rate import PassRate
+    from vidground_core.filters.shortcut_score import ShortcutScore
+    from vidground_core.filters.threshold import Threshold
+    from vidground_core.filters.visual_gain import VisualGain
 
-    return [DropAnswerable]
+    judging = [Consensus, DropAnswerable, GuessCorrected, IterativePruning, PassRate, ShortcutScore, Threshold, VisualGain]
+    return [Balanced, Budget, RandomMatched, TAOnly, *judging]
 
 
 @hookimpl

@@ -30,7 +30,11 @@ class FileLoader(DatasetLoader[DatasetConfigT]):
 
     def questions(self, rows: Iterator[Row | SetAside], path: Path, expected: Sequence[str]) -> Iterator[Question | SetAside]:
         """All rows of one file in order. Raises InputError where none has the keys `expected`."""
-        for row in known_layout(rows, path, expected):
+        return self.made(known_layout(rows, path, expected))
+
+    def made(self, rows: Iterator[Row | SetAside]) -> Iterator[Question | SetAside]:
+        """The rows as questions, each as it is read."""
+        for row in rows:
             yield row if isinstance(row, SetAside) else self._question(row)
 
     def _question(self, row: Row) -> Question | SetAside:

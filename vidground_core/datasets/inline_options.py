@@ -1,10 +1,13 @@
-"""Options that stand inside the question's text, one a line."""
+"""Options that stand inside a text: one a line at the end of the question, or as a list written into a cell."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
+from typing import Any
 
+from vidground_core.datasets.file_loader import BadRow, text_of
 from vidground_core.datasets.lettering import LETTERS, LetteredOptions
 
 LETTERED_LINE = re.compile(r"\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*(.*)")
@@ -27,6 +30,14 @@ def split_inline(text: str, line_form: re.Pattern[str] = LETTERED_LINE) -> tuple
         if options is not None:
             return _HEADING.sub("", "\n".join(lines[:start])).strip(), options
     return None
+
+
+def listed(written: Any, name: str) -> Any:
+    """The list in a cell that holds one as JSON or Python writes it; only literals are read, nothing is evaluated. Raises BadRow."""
+    try:
+        return ast.literal_eval(text_of(written, name))
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise error if isinstance(error, BadRow) else BadRow(f"{name} {written!r} is not a list") from error
 
 
 def _options(lines: Sequence[str], line_form: re.Pattern[str]) -> LetteredOptions | None:

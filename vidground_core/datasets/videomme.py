@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from vidground_core.datasets.base import DatasetConfig
-from vidground_core.datasets.file_loader import BadRow, beside, options_of, require, text_of
+from vidground_core.datasets.file_loader import beside, options_of, require, text_of
+from vidground_core.datasets.inline_options import listed
 from vidground_core.datasets.lettering import without_letters
 from vidground_core.datasets.many_files import FilesLoader, has_columns, read_rows
 from vidground_core.datasets.row_files import Row
@@ -63,7 +62,7 @@ class VideoMMELoader(FilesLoader[VideoMMEConfig]):
         values = row.values
         if "candidates" in values:
             require(row, _TABLE)
-            options, video = _listed(values["candidates"]), text_of(values["video"], "video")
+            options, video = listed(values["candidates"], "candidates"), text_of(values["video"], "video")
         else:
             require(row, _PUBLISHED)
             options, video = values["options"], text_of(values["videoID"], "videoID")
@@ -79,11 +78,3 @@ class VideoMMELoader(FilesLoader[VideoMMEConfig]):
             source=self.name,
             tags={**tags, "subtitles": str(self._subtitles / f"{video}.srt")},
         )
-
-
-def _listed(written: Any) -> Any:
-    """The list in a cell that holds one as Python writes it; only literals are read, nothing is evaluated."""
-    try:
-        return ast.literal_eval(text_of(written, "candidates"))
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadRow(f"the candidates {written!r} are not a list as Python writes it") from error
