@@ -10,7 +10,7 @@ QUESTION = Question("q", "Which comes first?", "cat", ("cat", "dog"), media=(Med
 
 
 def detector(**options: object) -> FrameShuffled:
-    return FrameShuffled(FramesConfig.model_validate({"scoring": "letters", "prompt": "letter", **options}))
+    return FrameShuffled(FramesConfig.model_validate({"scoring": "letters", "calibration": "none", **options}))
 
 
 def reply(gold: float) -> Reply:
@@ -31,13 +31,14 @@ def test_shuffled_frames_decide_and_the_difference_is_reported() -> None:
     verdict = detector(rotations=1).verdict(QUESTION, [reply(0.9), reply(0.6)])
     assert verdict.shortcut == pytest.approx(0.6)
     assert verdict.answered is True
-    assert verdict.scores == {"ordered": pytest.approx(0.9), "shuffled": pytest.approx(0.6), "difference": pytest.approx(0.3)}
+    found = {name: verdict.scores[name] for name in ("ordered", "shuffled", "difference", "p_gold")}
+    assert found == pytest.approx({"ordered": 0.9, "shuffled": 0.6, "difference": 0.3, "p_gold": 0.6})
     assert set(verdict.conditions) == {"ordered", "shuffled"}
 
 
 def test_without_one_side_there_is_no_difference() -> None:
     verdict = detector(rotations=1).verdict(QUESTION, [Reply("failed", error="x"), reply(0.6)])
-    assert verdict.scores == {"shuffled": pytest.approx(0.6)}
+    assert set(verdict.scores) == {"shuffled", "p_gold", "margin"}
     assert verdict.conditions["ordered"].failed == 1
 
 

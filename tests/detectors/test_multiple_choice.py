@@ -15,7 +15,7 @@ QUESTION = Question("q", "What colour?", "blue", ("red", "blue", "green", "light
 
 
 def detector(**options: object) -> BlindVLM:
-    return BlindVLM(build(ChoiceConfig, {"scoring": "letters", **options}, "detector 'blind-vlm'"))
+    return BlindVLM(build(ChoiceConfig, {"scoring": "letters", "calibration": "none", **options}, "detector 'blind-vlm'"))
 
 
 def scored(probe: Probe, chances: dict[str, float]) -> Reply:
@@ -195,10 +195,10 @@ def test_numbers_are_generated_even_where_options_are_scored() -> None:
 
 
 def test_what_cannot_be_judged_is_not_asked_and_says_why() -> None:
-    free = Question("q", "Describe.", "A dog.", kind="free-form")
+    bare = Question("q", "Which one?", "A dog.")
     many = Question("q", "?", "0", tuple(map(str, range(27))))
     for question, reason in (
-        (free, "not asked: free-form answers are not judged by this version"),
+        (bare, "not asked: multiple choice without options"),
         (many, "not asked: 27 options, more than there are letters"),
     ):
         assert detector().probes(question) == ()

@@ -34,7 +34,7 @@ def test_the_tried_question_is_judged(page: dict[str, Any]) -> None:
     assert "blind AB: P " in page["printed"]
 
 
-@pytest.mark.parametrize("name", ["OptionsOnly", "SaysItNeedsTheVideo", "WordOverlap"])
+@pytest.mark.parametrize("name", ["BareOptions", "SaysItNeedsTheVideo", "WordOverlap"])
 def test_each_detector_keeps_the_contract(page: dict[str, Any], name: str) -> None:
     assert page[name] in page["vidground_register_detectors"]()
     suite = type("Suite", (DetectorContract,), {"component": page[name]})()
@@ -45,5 +45,5 @@ def test_each_detector_keeps_the_contract(page: dict[str, Any], name: str) -> No
 
 
 def test_the_question_is_not_shown(page: dict[str, Any]) -> None:
-    probe = page["OptionsOnly"](page["ChoiceConfig"]()).probes(page["question"])[0]
+    probe = page["BareOptions"](page["ChoiceConfig"]()).probes(page["question"])[0]
     assert "car" not in str(probe.ask.messages)

@@ -1,7 +1,7 @@
 import pytest
 
 from vidground_core import Question
-from vidground_core.evaluation.scoring import can_score, score
+from vidground_core.evaluation.scoring import can_score, score, score_with_value
 
 
 def question(answer: str, *, kind: str = "multiple choice", options: tuple[str, ...] = ()) -> Question:
@@ -52,8 +52,23 @@ def test_read_text_is_compared_without_case_and_marks(text: str, outcome: str) -
     assert score(question("Exit Only", kind="OCR"), text) == outcome
 
 
-def test_free_form_answers_are_refused_not_scored_wrong() -> None:
-    free = question("It is a cat", kind="free-form")
-    assert not can_score(free)
-    with pytest.raises(ValueError, match="question 'q': free-form answers cannot be scored by comparing texts"):
-        score(free, "a cat")
+def test_open_ended_answers_have_a_value_beside_the_outcome() -> None:
+    free = question("It is a black cat", kind="free-form")
+    assert score_with_value(free, "a black cat") == ("correct", 1.0)
+    outcome, value = score_with_value(free, "a black dog")
+    assert (outcome, value) == ("wrong", pytest.approx(0.5, abs=0.2))
+    assert score_with_value(free, "I cannot see the video.") == ("refused", None)
+    assert score_with_value(question("no", options=("yes", "no")), "B") == ("correct", None)
+
+
+def test_the_published_rules_can_be_chosen() -> None:
+    number = question("1000", kind="numerical")
+    assert score(number, "<answer>1,000</answer>") == "correct"
+    assert score(number, "<answer>1,000</answer>", rules="video-r1") == "wrong"
+
+
+def test_multiple_choice_without_options_cannot_be_scored() -> None:
+    bare = question("A dog.")
+    assert not can_score(bare)
+    with pytest.raises(ValueError, match="question 'q': multiple choice without options cannot be scored"):
+        score(bare, "a dog")

@@ -52,9 +52,9 @@ def test_three_empty_answers_beside_a_right_one_are_not_a_hundred_percent() -> N
 
 
 def test_answers_that_cannot_be_checked_are_counted_apart() -> None:
-    free = Question("f", "?", "x", kind="free-form", group="v")
+    bare = Question("f", "?", "x", group="v")
     verdict = Verdict("f", "with-video", "all", None, None, evidence=("not asked",))
-    found = summarise([answer(question(0), right=True), (free, verdict)], SplitRule(), ("full",))
+    found = summarise([answer(question(0), right=True), (bare, verdict)], SplitRule(), ("full",))
     assert found["splits"]["full"]["n"] == 1
     assert found["not_judged"] == 1
     assert found["notes"] == ["1 questions have answers that this version cannot check and are in no split"]

@@ -24,7 +24,7 @@ class BlindVLM(_Blind):
     """
 
     name = "blind-vlm"
-    version = choice_version("1")
+    version = choice_version("2")
 
 
 class BlindLLM(_Blind):
@@ -34,4 +34,4 @@ class BlindLLM(_Blind):
     """
 
     name = "blind-llm"
-    version = choice_version("1")
+    version = choice_version("2")

@@ -1,69 +1,39 @@
 """Circular evaluation: a question asked once a rotation of its options, and a rule that turns the trials into a verdict.
 
-The base of every probe detector that shows a model something and sees whether it finds the right option. Source of circular evaluation:
+The base of every probe detector that shows a model something and sees whether it finds the right answer. Source of circular evaluation:
 MMBench (arXiv 2307.06281, section 4.3).
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import Field
-
-from vidground_core.detectors.base import ProbeConfig, ProbeDetector
+from vidground_core.config import build
+from vidground_core.detectors.base import Corpus, ProbeDetector, Rounds
+from vidground_core.detectors.calibration import CONTENT_FREE, LogPrior, blanked, content_free_prior, permutation_prior
+from vidground_core.detectors.choice_options import Calibration, ChoiceConfig, Normalise, Rule, Scoring
+from vidground_core.detectors.reading import ReplyReader, null_scores
+from vidground_core.detectors.trials import Trial, decide, mean, normalised, passes, share, softmax, tally, usable
 from vidground_core.evaluation.answers import EXTRACTOR_VERSION
-from vidground_core.evaluation.prompts import LETTERS, find_prompt, render
-from vidground_core.evaluation.scoring import can_score, score
-from vidground_core.records import Ask, Part, Probe, Question, Reply, Tally, Verdict
+from vidground_core.evaluation.judge import JUDGE_VERSION, Judged, judge_ask, judge_verdict, settled
+from vidground_core.evaluation.open_ended import RULES
+from vidground_core.evaluation.prompts import LETTERS, PROMPTS_VERSION, find_prompt, render
+from vidground_core.evaluation.scoring import can_score
+from vidground_core.records import Ask, Part, Probe, Question, Reply, Verdict
 
-Scoring = Literal["auto", "letters", "texts", "generate"]
-Rule = Literal["mean", "all", "any"] | Annotated[int, Field(ge=1)]
-
-
-class ChoiceConfig(ProbeConfig):
-    """Options of detectors that ask multiple-choice questions."""
-
-    rotations: int = Field(
-        0,
-        ge=0,
-        description="Cyclic orders of the options asked, at most as many as options; 0: all of them where the engine scores, one where it"
-        " generates.",
-    )
-    rule: Rule = Field(
-        "mean", description="When a question counts as answered: mean (of P(gold), or of right answers), all, any, or a number of trials."
-    )
-    threshold: float = Field(0.5, ge=0, le=1, description="For the rule mean: answered above this.")
-    scoring: Scoring = Field(
-        "auto",
-        description="Log-probabilities of the option letters or of the option texts, or a generated answer; auto: letters where the engine"
-        " gives log-probabilities, else generate.",
-    )
-    normalise: Literal["tokens", "none"] = Field(
-        "tokens", description="For the scoring texts: log-probability per token, or the plain sum (which favours short options)."
-    )
-    prompt: str = Field("paper", description="Name of the prompt.")
-    max_tokens: int = Field(0, ge=0, description="Most tokens of a generated answer; 0: the engine's default.")
-
+__all__ = ["ChoiceConfig", "ChoiceDetector", "Rule", "Scoring", "Trial", "choice_version", "share"]
 
 ChoiceConfigT = TypeVar("ChoiceConfigT", bound=ChoiceConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What one probe showed. `p_gold` and `margin` (P(gold) minus the best other option's) are None for a generated answer."""
-
-    outcome: Literal["correct", "wrong", "refused", "unparsed", "failed"]
-    line: str
-    p_gold: float | None = None
-    margin: float | None = None
+CALIBRATION, NULL, JUDGED = "calibration", "null", "judge"
+# Stands for the question where only the prompt's own words shall count.
+_NOTHING = "N/A"
 
 
 class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
-    """Base of detectors that ask for the right option under one or more conditions.
+    """Base of detectors that ask for the right answer under one or more conditions.
 
     A subclass says what each condition shows (`parts`). `conditions` are asked in that order; the one named `decides` gives the verdict.
     """
@@ -75,33 +45,40 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
     def __init__(self, config: ChoiceConfigT) -> None:
         super().__init__(config)
         self.prompt = find_prompt(config.prompt)
+        self._priors: dict[int, LogPrior | None] = {}
 
     @abstractmethod
     def parts(self, question: Question, order: Sequence[int], condition: str) -> tuple[Part, ...]:
         """What the user's turn holds under a condition, options in the given order: clips first, then `self.text(question, order)`."""
         raise NotImplementedError
 
+    def shown(self) -> tuple[str, ...]:
+        """The conditions that are asked; `conditions`, unless an option chooses among them."""
+        return self.conditions
+
     def unsuited(self, question: Question) -> str:
         """Why this question cannot be asked, in one sentence; empty where it can."""
         if len(question.options) > len(LETTERS):
             return f"not asked: {len(question.options)} options, more than there are letters"
-        return "" if can_score(question) else f"not asked: {question.kind} answers are not judged by this version"
+        return "" if can_score(question) else f"not asked: {question.kind} without options"
 
     def text(self, question: Question, order: Sequence[int]) -> str:
         """The question with lettered options and the configured instruction."""
-        return render(self.prompt, question, order)
+        return render(self.prompt, question, order) if self.config.listed else render(self.prompt, replace(question, options=()))
 
     def adapted(self, can: frozenset[str]) -> Self:
-        """Settles the scoring "auto"."""
+        """Settles the scoring "auto". Raises ConfigError where an option asks for scored options and the engine gives none."""
         if self.config.scoring != "auto":
             return self
-        scoring: Scoring = "letters" if "logprobs" in can else "generate"
-        return type(self)(self.config.model_copy(update={"scoring": scoring}))
+        scored: Scoring = "letters" if self.config.listed else "texts"
+        scoring = scored if "logprobs" in can else "generate"
+        return type(self)(build(type(self.config), {**self.config.model_dump(), "scoring": scoring}, f"detector {self.name!r}"))
 
     @property
     def needs(self) -> frozenset[str]:
-        """Text, and log-probabilities where options are scored."""
-        return frozenset({"text", "logprobs"} if self._scores else {"text"})
+        """Text, log-probabilities where options are scored, sampling where several replies are drawn."""
+        wanted = {"text": True, "logprobs": self._scores, "sampling": self.config.samples > 1}
+        return frozenset(name for name, needed in wanted.items() if needed)
 
     @property
     def _scores(self) -> bool:
@@ -110,21 +87,47 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
     def orders(self, question: Question) -> list[tuple[int, ...]]:
         """The cyclic orders in which the options are shown; one empty order for a question without options."""
         count = len(question.options)
-        wanted = self.config.rotations or (count if self._scores else 1)
-        return [tuple((start + place) % count for place in range(count)) for start in range(min(wanted, count))] or [()]
+        wanted = (self.config.rotations or (count if self._scores else 1)) if self.config.listed else 1
+        return _rotations(count)[:wanted] or [()]
+
+    def calibration(self, question: Question) -> Calibration:
+        """How position bias is taken out for this question; "none" where it is not."""
+        if not self._scores or len(question.options) < 2:
+            return "none"
+        if self.config.calibration != "auto":
+            return self.config.calibration
+        if len(self.orders(question)) > 1 or not self.config.listed:
+            return "none"
+        return "content-free" if self.config.scoring == "letters" else "permutations"
 
     def probes(self, question: Question) -> Sequence[Probe]:
-        """One probe an order and condition; none where the question is unsuited."""
+        """One probe an order, sample and condition, then those of the calibration and of PMI; none where the question is unsuited."""
         if self.unsuited(question):
             return ()
-        return [self._probe(question, order, condition) for condition in self.conditions for order in self.orders(question)]
+        trials = [probe for condition in self.shown() for probe in self.asked(question, condition)]
+        return [*trials, *self.auxiliary(question)]
 
-    def _probe(self, question: Question, order: tuple[int, ...], condition: str) -> Probe:
-        sampling = (
-            (("max_tokens", float(self.config.max_tokens)),) if self.config.max_tokens and not self._continuations(question, order) else ()
-        )
-        ask = Ask((("user", self.parts(question, order, condition)),), self._continuations(question, order), sampling)
-        return Probe(ask, condition, order)
+    def auxiliary(self, question: Question) -> list[Probe]:
+        """The probes that are no trials: content-free ones for the calibration, the null prompt for PMI."""
+        return [*self._content_free(question), *self._null(question)]
+
+    def asked(self, question: Question, condition: str) -> list[Probe]:
+        """The trials of one condition."""
+        found = []
+        for order in self.orders(question):
+            continuations = self._continuations(question, order)
+            drawn = 1 if continuations else self.config.samples
+            parts = self.parts(question, order, condition)
+            found += [
+                Probe(Ask((("user", parts),), continuations, () if continuations else self._sampling(), sample), condition, order)
+                for sample in range(drawn)
+            ]
+        return found
+
+    def _sampling(self) -> tuple[tuple[str, float], ...]:
+        config = self.config
+        drawn = {"temperature": config.temperature, "top_p": config.top_p} if config.samples > 1 else {}
+        return tuple(sorted((drawn | ({"max_tokens": float(config.max_tokens)} if config.max_tokens else {})).items()))
 
     def _continuations(self, question: Question, order: Sequence[int]) -> tuple[str, ...]:
         if not self._scores or not question.options:
@@ -133,113 +136,163 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
             return tuple(LETTERS[: len(order)])
         return tuple(dict.fromkeys(question.options[index] for index in order))
 
+    def _content_free(self, question: Question) -> list[Probe]:
+        if self.calibration(question) != "content-free":
+            return []
+        letters, order = tuple(LETTERS[: len(question.options)]), range(len(question.options))
+        texts = [render(self.prompt, blanked(question, filler), order) for filler in CONTENT_FREE]
+        return [Probe(Ask((("user", (text,)),), letters), CALIBRATION, tuple(order), counts=False) for text in texts]
+
+    def _null(self, question: Question) -> list[Probe]:
+        if self.config.scoring != "texts" or not self.config.normalise.startswith("pmi") or not question.options:
+            return []
+        text = render(self.prompt, replace(question, text=_NOTHING, options=()))
+        return [Probe(Ask((("user", (text,)),), tuple(dict.fromkeys(question.options))), NULL, counts=False)]
+
+    def judge(self, question: Question, corpus: Corpus) -> Rounds:
+        """Asks all conditions at once, the judge model after them where there is one."""
+        return (yield from self.rounds(question, self.probes(question), corpus))
+
+    def rounds(self, question: Question, probes: Sequence[Probe], corpus: Corpus) -> Rounds:
+        """The rounds of a question whose first probes are given."""
+        prior = (yield from self._permuted(question, corpus)) if probes else None
+        replies = (yield probes) if probes else ()
+        judged = (yield from self._judged(question, replies)) if self.config.judge and not question.options else {}
+        return self.concluded(question, list(zip(probes, replies, strict=True)), prior=prior, judged=judged)
+
+    def _judged(self, question: Question, replies: Sequence[Reply]) -> Generator[Sequence[Probe], Sequence[Reply], dict[int, Judged]]:
+        """What a judge says of each reply, by its place; what is settled without one is not asked."""
+        answered = {place: reply.text for place, reply in enumerate(replies) if reply.status == "answered"}
+        found = {place: said for place, text in answered.items() if (said := settled(text)) is not None}
+        open_places = [place for place in answered if place not in found]
+        if open_places:
+            verdicts = yield [Probe(judge_ask(question, answered[place]), JUDGED, counts=False) for place in open_places]
+            found |= {place: judge_verdict(reply) for place, reply in zip(open_places, verdicts, strict=True)}
+        return found
+
+    def _permuted(self, question: Question, corpus: Corpus) -> Generator[Sequence[Probe], Sequence[Reply], LogPrior | None]:
+        """The prior of each position; asked once for each number of options."""
+        count = len(question.options)
+        if self.calibration(question) != "permutations":
+            return None
+        if count not in self._priors:
+            sample = list(self._calibrating(count, corpus))
+            rows = [(each, order) for each in sample for order in _rotations(count)]
+            probes = [self._rotation(each, order) for each, order in rows]
+            replies = (yield probes) if probes else ()
+            self._priors[count] = permutation_prior(
+                [
+                    self._place_scores(probe, reply)
+                    for probe, reply in zip(probes, replies, strict=True)
+                    if usable(reply, count, per_token=True)
+                ]
+            )
+        return self._priors[count]
+
+    def _place_scores(self, probe: Probe, reply: Reply) -> list[float]:
+        # Over all rotations a text stands at each place once, so what PMI subtracts from it cancels.
+        how = self.config.normalise if self.config.scoring == "texts" else "none"
+        return normalised(reply, probe.ask.continuations, _WITHOUT_NULL.get(how, how), None)
+
+    def _calibrating(self, count: int, corpus: Corpus) -> Iterator[Question]:
+        found = 0
+        for question in corpus:
+            if found == self.config.calibration_questions:
+                return
+            if len(set(question.options)) == len(question.options) == count and not self.unsuited(question):
+                found += 1
+                yield question
+
+    def _rotation(self, question: Question, order: tuple[int, ...]) -> Probe:
+        parts = self.parts(question, order, self.shown()[-1])
+        return Probe(Ask((("user", parts),), self._continuations(question, order)), CALIBRATION, order, counts=False)
+
     def verdict(self, question: Question, replies: Sequence[Reply]) -> Verdict:
+        """The verdict on the replies to `probes(question)`, without a judge and without a prior from other questions."""
+        return self.concluded(question, list(zip(self.probes(question), replies, strict=True)))
+
+    def concluded(
+        self,
+        question: Question,
+        answers: Sequence[tuple[Probe, Reply]],
+        *,
+        prior: LogPrior | None = None,
+        judged: Mapping[int, Judged] | None = None,
+    ) -> Verdict:
         """Trials of each condition tallied; the deciding condition under the rule."""
         reason = self.unsuited(question)
-        if reason:
-            return Verdict(question.id, self.name, self.rule_text(question), None, None, evidence=(reason,))
-        trials: dict[str, list[Trial]] = {condition: [] for condition in self.conditions}
-        for probe, reply in zip(self.probes(question), replies, strict=True):
-            trials[probe.condition].append(self._trial(question, probe, reply))
-        deciding = trials[self.decides]
-        shortcut = share(deciding) if self.config.rule == "mean" else _share_right(deciding)
+        if reason or not answers:
+            return self.nothing(question, reason or "not asked")
+        prior = prior or self._letter_prior(answers)
+        null = next((null_scores(probe, reply) for probe, reply in answers if probe.condition == NULL), None)
+        reader = ReplyReader(self.config, question, self.calibration(question) != "none", prior, null)
+        trials: dict[str, list[Trial]] = {condition: [] for condition in self.shown()}
+        for place, (probe, reply) in enumerate(answers):
+            if probe.counts:
+                trials[probe.condition].append(reader.trial(probe, reply, (judged or {}).get(place)))
+        shortcut, answered = self.decided(question, trials)
         return Verdict(
             question=question.id,
             detector=self.name,
             rule=self.rule_text(question),
             shortcut=shortcut,
-            answered=self._answered(deciding, shortcut),
-            conditions={condition: _tally(each) for condition, each in trials.items()},
-            scores=self.scores(trials),
+            answered=answered,
+            conditions={condition: tally(each) for condition, each in trials.items()},
+            scores={name: value for name, value in self.scores(trials).items() if value is not None},
             evidence=tuple(trial.line for each in trials.values() for trial in each),
         )
 
-    def scores(self, trials: Mapping[str, Sequence[Trial]]) -> dict[str, float]:
-        """Numbers beside the verdict: mean P(gold) and mean margin of the deciding condition where options were scored."""
-        margins = [trial.margin for trial in trials[self.decides] if trial.margin is not None]
-        p_gold = _tally(trials[self.decides]).p_gold
-        return {"p_gold": p_gold, "margin": math.fsum(margins) / len(margins)} if margins and p_gold is not None else {}
+    def nothing(self, question: Question, reason: str) -> Verdict:
+        """The verdict on a question that is not asked."""
+        return Verdict(question.id, self.name, self.rule_text(question), None, None, evidence=(reason,))
+
+    def _letter_prior(self, answers: Sequence[tuple[Probe, Reply]]) -> LogPrior | None:
+        asked = [(len(probe.ask.continuations), reply) for probe, reply in answers if probe.condition == CALIBRATION]
+        return content_free_prior([softmax(reply.logprobs) for count, reply in asked if usable(reply, count)])
+
+    def decided(self, question: Question, trials: Mapping[str, Sequence[Trial]]) -> tuple[float | None, bool | None]:
+        """The shortcut score and yes or no, from the trials by condition; the deciding condition's under rule or pass@k."""
+        return self.settle(question, trials[self.decides])
+
+    def settle(self, question: Question, trials: Sequence[Trial]) -> tuple[float | None, bool | None]:
+        """The shortcut score and yes or no that one condition's trials give."""
+        if self.config.pass_at and not question.options:
+            passed = passes(trials, self.config.pass_at)
+            return passed, None if passed is None else passed > self.config.threshold
+        return decide(trials, self.config.rule, self.config.threshold)
+
+    def scores(self, trials: Mapping[str, Sequence[Trial]]) -> Mapping[str, float | None]:
+        """Numbers beside the verdict, None where there are none; of the deciding condition by default."""
+        return self.numbers(trials[self.decides])
+
+    def numbers(self, trials: Sequence[Trial]) -> dict[str, float | None]:
+        """Mean P(gold), margin and P(gold) before calibration where options were scored; mean score and pass@k of open-ended replies."""
+        found = {name: mean([getattr(trial, field) for trial in trials]) for name, field in _NUMBERS.items()}
+        if self.config.samples > 1 and found["p_gold"] is None:
+            found |= {f"pass@{k}": passes(trials, k) for k in sorted({1, self.config.pass_at or self.config.samples})}
+        return found
 
     def rule_text(self, question: Question) -> str:
-        """The rule as it stands in the verdict: "mean > 0.5", "all", "any" or "at least 2"."""
+        """The rule as it stands in the verdict: "mean > 0.5", "all", "any", "at least 2" or "pass@10 > 0.5"."""
+        if self.config.pass_at and not question.options:
+            return f"pass@{self.config.pass_at} > {self.config.threshold:g}"
         if self.config.rule == "mean":
             return f"mean > {self.config.threshold:g}"
         if isinstance(self.config.rule, int):
-            return f"at least {min(self.config.rule, len(self.orders(question)))}"
+            drawn = 1 if self._scores and question.options else self.config.samples
+            return f"at least {min(self.config.rule, len(self.orders(question)) * drawn)}"
         return self.config.rule
-
-    def _answered(self, trials: Sequence[Trial], shortcut: float | None) -> bool | None:
-        if shortcut is None:
-            return None
-        if self.config.rule == "mean":
-            return shortcut > self.config.threshold
-        needed = {"all": len(trials), "any": 1}.get(str(self.config.rule)) or min(int(self.config.rule), len(trials))
-        correct = sum(trial.outcome == "correct" for trial in trials)
-        wrong = sum(trial.outcome == "wrong" for trial in trials)
-        # Trials without an answer are neither right nor wrong: the rule is decided only where they cannot change it.
-        if correct >= needed:
-            return True
-        return False if len(trials) - wrong < needed else None
-
-    def _trial(self, question: Question, probe: Probe, reply: Reply) -> Trial:
-        start = f"{probe.condition} {''.join(LETTERS[index] for index in probe.order) or 'open'}"
-        if reply.status == "failed":
-            return Trial("failed", f"{start}: failed: {_short(reply.error)}")
-        if not probe.ask.continuations:
-            outcome = score(question, reply.text, probe.order)
-            return Trial(outcome, f"{start}: {_short(reply.text)!r}, {outcome}")
-        return self._scored(question, probe, reply, start)
-
-    def _scored(self, question: Question, probe: Probe, reply: Reply, start: str) -> Trial:
-        letters = self.config.scoring == "letters"
-        named = [question.options[index] for index in probe.order] if letters else list(probe.ask.continuations)
-        chances = _probabilities(reply, len(named), per_token=not letters and self.config.normalise == "tokens")
-        if chances is None:
-            return Trial("failed", f"{start}: failed: the engine returned no usable log-probabilities")
-        p_gold = math.fsum(chance for name, chance in zip(named, chances, strict=True) if name == question.answer)
-        best = max(chance for name, chance in zip(named, chances, strict=True) if name == question.answer)
-        other = max((chance for name, chance in zip(named, chances, strict=True) if name != question.answer), default=0.0)
-        # A tie between the right and a wrong option is no choice, so it is neither right nor wrong.
-        outcome: Literal["correct", "wrong", "unparsed"] = "correct" if best > other else "wrong" if best < other else "unparsed"
-        chosen = named[max(range(len(named)), key=chances.__getitem__)]
-        line = f"{start}: P {' '.join(f'{chance:.2f}' for chance in chances)}, {_short(chosen)!r}, {outcome}"
-        return Trial(outcome, line, min(p_gold, 1.0), p_gold - other)
 
 
 def choice_version(own: str) -> str:
-    """A detector's version joined with that of the answer extractor, because a verdict depends on both."""
-    return f"{own}-extractor{EXTRACTOR_VERSION}"
+    """A detector's version joined with those of what its verdicts depend on: extractor, rules for open-ended answers, judge, prompts."""
+    rules = ".".join(RULES[name] for name in sorted(RULES))
+    return f"{own}-extractor{EXTRACTOR_VERSION}-rules{rules}-judge{JUDGE_VERSION}-prompts{PROMPTS_VERSION}"
 
 
-def _probabilities(reply: Reply, count: int, *, per_token: bool) -> list[float] | None:
-    """Softmax over the continuations; None where a number is missing, not finite everywhere, or a length is not positive."""
-    if len(reply.logprobs) != count or (per_token and (len(reply.tokens) != count or min(reply.tokens) < 1)):
-        return None
-    values = [value / reply.tokens[i] if per_token else value for i, value in enumerate(reply.logprobs)]
-    top = max(values)
-    if not math.isfinite(top) or any(math.isnan(value) for value in values):
-        return None
-    weights = [math.exp(value - top) for value in values]
-    return [weight / math.fsum(weights) for weight in weights]
+_WITHOUT_NULL: Mapping[str, Normalise] = {"pmi": "none", "pmi-tokens": "tokens"}
+_NUMBERS = {"p_gold": "p_gold", "margin": "margin", "p_gold_uncalibrated": "raw", "value": "value"}
 
 
-def share(trials: Sequence[Trial]) -> float | None:
-    """Mean P(gold) where options were scored, else the share of right answers; None where no trial can be judged."""
-    scored = [trial.p_gold for trial in trials if trial.p_gold is not None]
-    return math.fsum(scored) / len(scored) if scored else _share_right(trials)
-
-
-def _share_right(trials: Sequence[Trial]) -> float | None:
-    judged = [trial.outcome == "correct" for trial in trials if trial.outcome in ("correct", "wrong")]
-    return sum(judged) / len(judged) if judged else None
-
-
-def _tally(trials: Sequence[Trial]) -> Tally:
-    count = {outcome: sum(trial.outcome == outcome for trial in trials) for outcome in ("correct", "refused", "unparsed", "failed")}
-    scored = [trial.p_gold for trial in trials if trial.p_gold is not None]
-    return Tally(len(trials), **count, p_gold=math.fsum(scored) / len(scored) if scored else None)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else line[:59] + "…"
+def _rotations(count: int) -> list[tuple[int, ...]]:
+    return [tuple((start + place) % count for place in range(count)) for start in range(count)]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from vidground_core.detectors.choice_options import Calibration
 from vidground_core.detectors.frames import FramesConfig, clips
 from vidground_core.detectors.multiple_choice import ChoiceDetector, Rule, Scoring, choice_version
 from vidground_core.records import Part, Question
@@ -18,14 +19,14 @@ class WatchConfig(FramesConfig):
     rotations: int = Field(1, ge=0, description="Cyclic orders of the options asked; one is the usual protocol.")
     rule: Rule = Field("all", description="When a question counts as right: all trials, any, mean, or a number of them.")
     scoring: Scoring = Field("generate", description="A generated answer, or the likeliest letter or option text.")
-    prompt: str = Field("letter", description="Name of the prompt.")
+    calibration: Calibration = Field("none", description="Position calibration, where the likeliest letter or option text is taken.")
 
 
 class WithVideo(ChoiceDetector[WatchConfig]):
     """Shows the media as they are and asks; `answered` means right."""
 
     name = "with-video"
-    version = choice_version("1")
+    version = choice_version("2")
     Config: ClassVar[type[Any]] = WatchConfig
     conditions: ClassVar[tuple[str, ...]] = ("ordered",)
     decides: ClassVar[str] = "ordered"
