@@ -145,7 +145,7 @@ def test_a_checkpoint_that_cannot_be_loaded(llama: str, tmp_path: Path) -> None:
             TransformersEngine(TransformersConfig(model=str(folder))).start()
         text = str(error.value)
         assert text.startswith(f"the engine 'transformers' cannot load the model {str(folder)!r}: ")
-        assert text.endswith("; --model takes a folder with config.json, weights and tokenizer, a name on the hub, or nano")
+        assert text.endswith("; --model takes a folder with config.json, weights and tokenizer, a .gguf file, a name on the hub, or nano")
         assert "\n" not in text
 
 
@@ -158,7 +158,7 @@ def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
         assert str(error.value) == (
             f"the engine 'transformers' cannot load the model {missing!r}: there is no such folder, it is not in the local cache{at}, "
             "and the hub does not know it or cannot be reached; --model takes a folder with config.json, weights and tokenizer, "
-            "a name on the hub, or nano"
+            "a .gguf file, a name on the hub, or nano"
         )
 
 

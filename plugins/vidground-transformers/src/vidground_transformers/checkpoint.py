@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vidground_transformers.gguf import gguf_contents, is_gguf
+
 # Weights up to this size are read whole; of larger files 4 KiB in each MiB, so that no changed tensor of that size is missed.
 _WHOLE = 64 * 2**20
 _STRIDE, _BLOCK = 2**20, 4096
@@ -38,8 +40,11 @@ def contents(model: str, revision: str | None) -> str:
     """A text that changes when the checkpoint does, and not when its folder moves.
 
     For a folder: a sha256 over its configuration, tokenizer and template files, and over each weight file's size and 4 KiB of each MiB of
-    it (all of it up to 64 MiB). For a hub name: the name and the commit, from the local cache or else from the hub.
+    it (all of it up to 64 MiB). For a GGUF file: its sha256. For a hub name: the name and the commit, from the local cache or else from
+    the hub.
     """
+    if is_gguf(model):
+        return gguf_contents(model)
     folder = Path(model)
     if folder.is_dir():
         return f"sha256:{_digest(folder)}"

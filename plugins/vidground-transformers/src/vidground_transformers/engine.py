@@ -12,6 +12,7 @@ from pydantic import Field
 from vidground_core import Ask, BatchEngine, EngineConfig, EngineError, MediaError, Reply
 from vidground_core.models import resolve_model
 from vidground_transformers.checkpoint import contents, read_config, sees
+from vidground_transformers.gguf import is_gguf
 
 if TYPE_CHECKING:
     from vidground_transformers.batching import Batcher
@@ -51,7 +52,7 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
         self._checkpoint = resolve_model(config.model)
         self._running: _Running | None = None
         known = read_config(self._checkpoint, config.revision) if self._checkpoint else None
-        if known is not None and not sees(known):
+        if is_gguf(self._checkpoint) or (known is not None and not sees(known)):
             self.can = self.can - {"images", "video"}
 
     @property

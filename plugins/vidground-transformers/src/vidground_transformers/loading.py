@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vidground_core import EngineError
 from vidground_transformers.checkpoint import commit, sees
 from vidground_transformers.generating import Vocabulary
+from vidground_transformers.gguf import as_folder, is_gguf
 
 if TYPE_CHECKING:
     from vidground_transformers.engine import TransformersConfig
@@ -27,22 +28,25 @@ class Loaded:
     pictures: bool
 
 
-def load(checkpoint: str | Path, config: TransformersConfig) -> Loaded:
-    """Loads from a folder or the hub. Raises EngineError with one line that names the checkpoint."""
+def load(checkpoint: str, config: TransformersConfig) -> Loaded:
+    """Loads from a folder, a GGUF file or the hub. Raises EngineError with one line that names the checkpoint."""
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    where = {"revision": _revision(str(checkpoint), config.revision), "trust_remote_code": config.trust_remote_code}
+    where = {"revision": _revision(checkpoint, config.revision), "trust_remote_code": config.trust_remote_code}
     try:
-        settings = transformers.AutoConfig.from_pretrained(checkpoint, **where)
+        source = as_folder(checkpoint, dtype=config.dtype) if is_gguf(checkpoint) else checkpoint
+        settings = transformers.AutoConfig.from_pretrained(source, **where)
         pictures = sees(settings.to_dict())
-        processor = (transformers.AutoProcessor if pictures else transformers.AutoTokenizer).from_pretrained(checkpoint, **where)
+        processor = (transformers.AutoProcessor if pictures else transformers.AutoTokenizer).from_pretrained(source, **where)
         kind = transformers.AutoModelForImageTextToText if pictures else transformers.AutoModelForCausalLM
-        model = kind.from_pretrained(checkpoint, dtype=_dtype(config.dtype, settings, device), **_attention(config), **where)
+        model = kind.from_pretrained(source, dtype=_dtype(config.dtype, settings, device), **_attention(config), **where)
         model = model.to(device).eval()
+    except EngineError:
+        raise
     except Exception as error:  # whatever the libraries raise for a bad name, folder, file or device
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise EngineError(_explain(checkpoint, first[:300])) from error
@@ -54,8 +58,8 @@ def load(checkpoint: str | Path, config: TransformersConfig) -> Loaded:
 
 
 def _revision(checkpoint: str, wanted: str | None) -> str | None:
-    """The commit to load; None for a folder."""
-    if Path(checkpoint).is_dir():
+    """The commit to load; None for a folder or a GGUF file."""
+    if Path(checkpoint).is_dir() or is_gguf(checkpoint):
         return None
     found = commit(checkpoint, wanted)
     if found is None:
@@ -94,8 +98,8 @@ def _ids(value: int | Iterable[int] | None) -> list[int]:
     return [] if value is None else [value] if isinstance(value, int) else list(value)
 
 
-def _explain(checkpoint: str | Path, reason: str) -> str:
+def _explain(checkpoint: str, reason: str) -> str:
     return (
-        f"the engine 'transformers' cannot load the model {str(checkpoint)!r}: {reason}; "
-        "--model takes a folder with config.json, weights and tokenizer, a name on the hub, or nano"
+        f"the engine 'transformers' cannot load the model {checkpoint!r}: {reason}; "
+        "--model takes a folder with config.json, weights and tokenizer, a .gguf file, a name on the hub, or nano"
     )
