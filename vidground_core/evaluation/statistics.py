@@ -1,4 +1,7 @@
-"""Rates with intervals. Questions on one video are not independent, so every interval resamples videos, not questions."""
+"""Rates with intervals, and chance. Questions on one video are not independent, so every interval resamples videos, not questions.
+
+Two judges side by side are in `statistics_agreement.py`, guesses told from knowledge in `mixture.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtrc
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -45,6 +49,26 @@ def chance_corrected(accuracy: float, guessing: float) -> float | None:
     The form of Cohen's kappa (Educational and Psychological Measurement, 1960, eq. 1) with chance as the expected agreement.
     """
     return None if guessing >= 1 else (accuracy - guessing) / (1 - guessing)
+
+
+def guess_probability(right: int, trials: int, options: int) -> float:
+    """P(at least `right` of `trials` right) for a judge that guesses among `options`: the one-sided binomial test.
+
+    Clopper and Pearson, Biometrika, 1934. `options` 0 is an open-ended answer, never guessed. Raises ValueError for counts out of range.
+    """
+    if not 0 <= right <= trials or options < 0:
+        raise ValueError(f"{right} right of {trials} trials with {options} options")
+    if right == 0 or options == 1:
+        return 1.0
+    return float(bdtrc(right - 1, trials, 1 / options)) if options else 0.0
+
+
+def least_right(trials: int, options: int, *, level: float = 0.05) -> int | None:
+    """The smallest number right of `trials` that guessing among `options` reaches with probability at most `level`; None where none is.
+
+    With 4 options: 3 of 3, 4 of 5, 5 of 8, 6 of 10. With two trials or fewer, no number tells knowledge from luck among 4 options.
+    """
+    return next((right for right in range(trials + 1) if guess_probability(right, trials, options) <= level), None)
 
 
 def rate(values: ArrayLike, groups: Sequence[Hashable], *, seed: int = 0, resamples: int = RESAMPLES) -> Rate:
