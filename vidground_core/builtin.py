@@ -47,11 +47,13 @@ def vidground_register_detectors() -> list[type[Any]]:
     from vidground_core.detectors.frame_shuffled import FrameReversed, FrameShuffled
     from vidground_core.detectors.options_only import OptionsOnly
     from vidground_core.detectors.question_only import QuestionOnly
+    from vidground_core.detectors.recorded import Recorded
     from vidground_core.detectors.single_frame import SingleFrame
+    from vidground_core.detectors.subtitles_only import SubtitlesOnly
     from vidground_core.detectors.wrong_video import BlankVideo, MismatchedVideo
 
-    probes = [BlankVideo, BlindLLM, BlindVLM, FrameReversed, FrameShuffled, MismatchedVideo, OptionsOnly, SingleFrame]
-    return [*probes, QuestionOnly]
+    probes = [BlankVideo, BlindLLM, BlindVLM, FrameReversed, FrameShuffled, MismatchedVideo, OptionsOnly, SingleFrame, SubtitlesOnly]
+    return [*probes, Recorded, QuestionOnly]
 
 
 @hookimpl

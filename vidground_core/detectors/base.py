@@ -67,6 +67,10 @@ class Detector(Component[DetectorConfigT]):
 
     Config: ClassVar[type[Any]] = DetectorConfig
 
+    def expand(self) -> Sequence[Detector[Any]]:
+        """The detectors that run: this one, or several with names of their own where one setting stands for several tables of verdicts."""
+        return [self]
+
 
 class ProbeDetector(Detector[ProbeConfigT]):
     """Base of detectors that ask a model. One round: override `probes` and `verdict`. Several rounds: override `judge`."""
@@ -77,6 +81,11 @@ class ProbeDetector(Detector[ProbeConfigT]):
     def needs(self) -> frozenset[str]:
         """Engine capabilities (of `engines.base.CAPABILITIES`) without which the probes cannot be answered."""
         return frozenset({"text"})
+
+    @property
+    def judge_model(self) -> tuple[str, str] | None:
+        """Model and engine (empty: the run's) that answer asks of the role "judge"; None where none are asked."""
+        return None
 
     def adapted(self, can: frozenset[str]) -> Self:
         """This detector with open options settled for an engine that `can` this; called once, before `needs` and the first probe."""

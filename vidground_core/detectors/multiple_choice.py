@@ -81,6 +81,11 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
         return frozenset(name for name, needed in wanted.items() if needed)
 
     @property
+    def judge_model(self) -> tuple[str, str] | None:
+        """The configured judge of open-ended answers."""
+        return (self.config.judge, self.config.judge_engine) if self.config.judge else None
+
+    @property
     def _scores(self) -> bool:
         return self.config.scoring in ("letters", "texts")
 

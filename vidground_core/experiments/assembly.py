@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,12 @@ class Assembly:
         twice = [name for name in self.settings.detectors if self.settings.detectors.count(name) > 1]
         if twice:
             raise ConfigError(f"the detector {twice[0]!r} is named twice")
-        return [self.detector(name) for name in self.settings.detectors]
+        return [each for name in self.settings.detectors for each in self._expanded(name)]
+
+    def _expanded(self, name: str) -> Sequence[Detector[Any]]:
+        detector = self.detector(name)
+        with blame("detector", name, self.registry.origin("detector", name)):
+            return detector.expand()
 
     def detector(self, name: str) -> Detector[Any]:
         """One detector with its options; one that asks is adapted to what its engine can."""
@@ -105,6 +110,14 @@ class Assembly:
     def engine_of(self, detector: ProbeDetector[Any]) -> Engine[Any]:
         """The engine that answers a detector's probes: its own `engine` and `model`, else the run's."""
         return self.engine(detector.config.model, detector.config.engine, asker=f"detector {detector.name!r}")
+
+    def engines_of(self, detector: ProbeDetector[Any]) -> dict[str, Engine[Any]]:
+        """The engines that answer a detector's asks, by role: "model", and "judge" where it has one."""
+        engines = {"model": self.engine_of(detector)}
+        if detector.judge_model is not None:
+            model, name = detector.judge_model
+            engines["judge"] = self.engine(model, name, asker=f"the judge of detector {detector.name!r}")
+        return engines
 
     def engine(self, model: str = "", name: str = "", *, asker: str) -> Engine[Any]:
         """The engine for a model. Raises ConfigError where neither `asker` nor the run names a model."""

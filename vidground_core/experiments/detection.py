@@ -33,7 +33,7 @@ def bind(assembly: Assembly, executor: Executor[Any]) -> list[BoundDetector]:
     """The detectors with the engines and the executor that answer them."""
     bound = []
     for detector in assembly.detectors():
-        engines = {"model": assembly.engine_of(detector)} if isinstance(detector, ProbeDetector) else {}
+        engines = assembly.engines_of(detector) if isinstance(detector, ProbeDetector) else {}
         bound.append(BoundDetector(detector, engines, executor))  # type: ignore[arg-type]
     return bound
 
