@@ -1,92 +1,147 @@
+from __future__ import annotations
+
 import random
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
-from scipy.stats import binom
 
-from vidground_core import Decision, Question, Tally, Verdict
-from vidground_core.filters.base import ExpectedErrors
-from vidground_core.filters.drop_answerable import DropAnswerable, DropAnswerableConfig
-from vidground_core.filters.luck import LuckEstimate, chance_of, right_answers_needed
+from vidground_core import Tally, Verdict
+from vidground_core.filters.base import ExpectedErrors, Judged, Judges
+from vidground_core.filters.luck import Counts, Knowledge, knowledge
 
-
-def judged(number: int, *, right: int, trials: int = 1, rule: str = "mean > 0.5", options: int = 4) -> tuple[Question, Verdict]:
-    texts = tuple(map(str, range(options)))
-    needed = {"all": trials, "any": 1, "mean > 0.5": trials // 2 + 1, "at least 2": 2}[rule]
-    question = Question(f"q{number}", "?", "0", texts)
-    tally = Tally(trials, right)
-    return question, Verdict(question.id, "judge", rule, right / trials, right >= needed, {"blind": tally})
+Make = Callable[..., Any]
+N = 4_000
 
 
-def estimate(rows: list[tuple[Question, Verdict]]) -> float | None:
-    judged_rows = [(question, {"judge": verdict}) for question, verdict in rows]
-    return DropAnswerable(DropAnswerableConfig()).expected_errors(lambda: iter(judged_rows)).false_drops
+def counted(rows: Sequence[Judged]) -> Counts:
+    counts = Counts()
+    for row in rows:
+        counts.add(*row)
+    return counts
 
 
-@pytest.mark.parametrize(("rule", "trials"), [("mean > 0.5", 1), ("mean > 0.5", 3), ("any", 4), ("all", 2), ("at least 2", 4)])
-def test_a_judge_that_only_guesses_drops_what_is_estimated(rule: str, trials: int) -> None:
-    draw = random.Random(5)
-    rows = [judged(i, right=sum(draw.random() < 0.25 for _ in range(trials)), trials=trials, rule=rule) for i in range(4000)]
-    dropped = sum(bool(verdict.answered) for _, verdict in rows)
-    assert estimate(rows) == pytest.approx(dropped, rel=0.12)
+def known(rows: Sequence[Judged], *names: str, least: int = 1) -> Knowledge:
+    found = knowledge(counted(rows), Judges(names, least))
+    assert isinstance(found, Knowledge), found
+    return found
 
 
-def test_one_pass_over_four_options_loses_a_third_of_what_is_kept() -> None:
-    rows = [judged(i, right=0) for i in range(30)] + [judged(100 + i, right=1) for i in range(50)]
-    assert estimate(rows) == pytest.approx(30 / 3)
+def simulated(judged: Make, trials: Sequence[int], patterns: Sequence[tuple[float, Sequence[int]]], q: float = 1.0) -> tuple[Any, Any]:
+    """Rows of judges who know or guess, and who of them knows each (questions, judges)."""
+    draw = random.Random(7)
+    rows, truth = [], []
+    for place in range(N):
+        pattern = draw.choices([knows for _, knows in patterns], [share for share, _ in patterns])[0]
+        options = draw.choice((3, 4, 5))
+        shares = [q if knows else 1 / options for knows in pattern]
+        right = {
+            f"j{j}": (sum(draw.random() < share for _ in range(n)), n) for j, (share, n) in enumerate(zip(shares, trials, strict=True))
+        }
+        rows.append(judged(f"q{place}", right, options))
+        truth.append(pattern)
+    return rows, np.array(truth)
 
 
-def test_open_ended_answers_are_not_guessed() -> None:
-    question = Question("q", "How many?", "3", kind="numerical")
-    verdict = Verdict("q", "judge", "any", 0.0, False, {"blind": Tally(1, 0)})
-    found = LuckEstimate()
-    found.add(question, {"judge": verdict}, Decision("q", True, "p", "1", "kept", {"judge": 0.0}))
-    assert found.result().false_drops == 0
+def errors_of(found: Knowledge, dropped: Any) -> tuple[float, float]:
+    errors = found.errors(dropped, ~dropped)
+    assert errors.false_drops is not None
+    assert errors.false_keeps is not None
+    return errors.false_drops, errors.false_keeps
 
 
-def test_there_is_no_estimate_for_probabilities_several_judges_or_another_threshold() -> None:
-    question, verdict = judged(0, right=0)
-    scored = Verdict("q0", "judge", "mean > 0.5", 0.3, False, {"blind": Tally(4, 1, p_gold=0.3)})
-    kept = Decision("q0", True, "p", "1", "kept", {"judge": 0.0})
-    both = Decision("q0", True, "p", "1", "kept", {"judge": 0.0, "second": 0.0})
-    for decision, verdicts, note in (
-        (kept, {"judge": scored}, "not estimated: the rule 'mean > 0.5' of judge does not count right answers"),
-        (
-            Decision("q0", False, "p", "1", "x", {"judge": 0.0}),
-            {"judge": verdict},
-            "not estimated: the policy does not follow what judge says",
-        ),
-        (both, {"judge": verdict, "second": verdict}, "not estimated: several judges were combined"),
-    ):
-        found = LuckEstimate()
-        found.add(question, verdicts, decision)
-        assert found.result() == ExpectedErrors(note=note)
-    assert LuckEstimate().result() == ExpectedErrors(note="there are no questions")
+@pytest.mark.parametrize("trials", [1, 4])
+def test_one_judge_s_lucky_drops_and_unlucky_keeps_are_what_was_simulated(judged: Make, trials: int) -> None:
+    q = 1.0 if trials == 1 else 0.9
+    rows, truth = simulated(judged, [trials], [(0.3, [1]), (0.7, [0])], q)
+    dropped = np.array([bool(verdicts["j0"].answered) for _, verdicts in rows])
+    drops, keeps = errors_of(known(rows, "j0"), dropped)
+    assert drops == pytest.approx(int((dropped & (truth[:, 0] == 0)).sum()), rel=0.15, abs=8)
+    assert keeps == pytest.approx(int((~dropped & (truth[:, 0] == 1)).sum()), rel=0.15, abs=8)
 
 
-def test_undecided_questions_stand_for_nothing() -> None:
-    question, verdict = judged(0, right=0)
-    found = LuckEstimate()
-    found.add(question, {"judge": verdict}, Decision("q0", True, "p", "1", "no verdict: kept"))
-    assert found.result().false_drops == 0
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_judges_that_know_the_same_questions_are_not_taken_as_independent(judged: Make, least: int) -> None:
+    patterns = [(0.5, [0, 0, 0]), (0.3, [1, 1, 1]), (0.1, [1, 0, 0]), (0.1, [0, 1, 1])]
+    rows, truth = simulated(judged, [1, 4, 3], patterns)
+    dropped = np.array([sum(bool(verdict.answered) for verdict in verdicts.values()) >= least for _, verdicts in rows])
+    grounded = truth.sum(axis=1) < least
+    drops, keeps = errors_of(known(rows, "j0", "j1", "j2", least=least), dropped)
+    assert drops == pytest.approx(int((dropped & grounded).sum()), rel=0.15, abs=8)
+    assert keeps == pytest.approx(int((~dropped & ~grounded).sum()), rel=0.15, abs=8)
 
 
-def test_the_binomial_tail_is_scipy_s() -> None:
-    for least, trials, share in ((1, 1, 0.25), (2, 4, 0.2), (5, 8, 0.25), (0, 3, 0.5)):
-        assert chance_of(least, trials, share) == pytest.approx(binom.sf(least - 1, trials, share))
+def test_a_judge_that_only_guesses_knows_nothing_so_all_it_drops_is_luck(judged: Make) -> None:
+    rows, _ = simulated(judged, [4], [(1.0, [0])])
+    found = known(rows, "j0")
+    dropped = np.array([verdicts["j0"].conditions["blind"].correct >= 2 for _, verdicts in rows])
+    assert errors_of(found, dropped) == (dropped.sum(), 0)
+    assert "j0 (no better than guessing)" in found.note
+
+
+def test_right_exactly_once_in_all_rotations_is_guessing(judged: Make) -> None:
+    rows = [judged(f"q{place}", {"locked": (1, 4)}) for place in range(200)]
+    assert known(rows, "locked").posteriors.max() == 0
+
+
+def test_one_option_needs_no_video_and_open_answers_are_not_guessed(judged: Make) -> None:
+    rows, _ = simulated(judged, [1, 1], [(0.3, [1, 1]), (0.7, [0, 0])])
+    rows += [judged("one", {"j0": (1, 1), "j1": (1, 1)}, 1), judged("open", {"j0": (1, 1), "j1": (0, 1)}, 0)]
+    assert known(rows, "j0").posteriors[-2:].tolist() == [1, 1]
+    assert known(rows, "j0", "j1").posteriors[-2:].tolist() == pytest.approx([1, 1])
+
+
+def test_questions_that_a_judge_did_not_answer_get_the_share_of_all(judged: Make) -> None:
+    rows, _ = simulated(judged, [4], [(0.3, [1]), (0.7, [0])])
+    rows.append(judged("silent", {"j0": (0, 0)}))
+    assert known(rows, "j0").posteriors[-1] == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_judge_that_comes_later_in_the_rows_is_counted_from_there(judged: Make) -> None:
+    counts = counted([judged("a", {"one": (1, 2)}), judged("b", {"one": (0, 2), "two": (1, 1)}), judged("c", {"two": (1, 1)})])
+    assert [column.tolist() for column in counts.of("one")] == [[1, 0, 0], [2, 2, 0]]
+    assert [column.tolist() for column in counts.of("two")] == [[0, 1, 1], [0, 1, 1]]
+
+
+def test_trials_without_an_answer_are_no_trials(question: Make) -> None:
+    tally = Tally(8, 2, refused=1, unparsed=2, failed=1)
+    counts = counted([(question("q"), {"one": Verdict("q", "one", "any", None, None, {"blind": tally})})])
+    assert [column.tolist() for column in counts.of("one")] == [[2], [4]]
+
+
+def test_detectors_that_watch_or_compare_are_left_out_and_named(judged: Make) -> None:
+    rows, _ = simulated(judged, [4], [(0.3, [1]), (0.7, [0])])
+    for question, verdicts in rows:
+        both = {"ordered": Tally(4, 4), "shuffled": Tally(4, 4)}
+        verdicts["frames"] = Verdict(question.id, "frames", "mean", 1.0, True, both)
+        verdicts["seen"] = Verdict(question.id, "seen", "mean", 1.0, True, {"ordered": Tally(4, 4)})
+    found = known(rows, "j0", "frames", "seen")
+    assert np.array_equal(found.posteriors, known(rows, "j0").posteriors)
+    assert found.note.endswith("left out: frames compares several conditions; seen was shown the video")
 
 
 @pytest.mark.parametrize(
-    ("rule", "tally", "needed"),
+    ("names", "least", "told"),
     [
-        ("all", Tally(4, 1), (4, 4)),
-        ("any", Tally(4, 1), (4, 1)),
-        ("at least 2", Tally(4, 1, refused=1), (3, 2)),
-        ("mean > 0.5", Tally(4, 1), (4, 3)),
-        ("mean > 0.5", Tally(4, 1, p_gold=0.3), None),
-        ("held-out argmax", Tally(1, 1, p_gold=0.3), (1, 1)),
-        ("all", Tally(2, failed=2), None),
-        ("something else", Tally(1, 1), None),
+        (("frames",), 1, "no judge's right answers can be counted (frames compares several conditions)"),
+        (("silent",), 1, "no judge's right answers can be counted (silent counts no right answers)"),
+        ((), 1, "no judge's right answers can be counted (there are no verdicts)"),
+        (("j0", "frames"), 2, "at least 2 judges must know a question, but frames compares several conditions"),
+        (tuple(f"j{place}" for place in range(9)), 1, "9 judges are more than the 8 that can be told apart; name fewer"),
     ],
 )
-def test_rules_that_count_right_answers(rule: str, tally: Tally, needed: tuple[int, int] | None) -> None:
-    assert right_answers_needed(Verdict("q", "d", rule, 0.5, False, {"blind": tally})) == needed
+def test_what_cannot_be_told_is_said(judged: Make, names: tuple[str, ...], least: int, told: str) -> None:
+    row = judged("q", {**{f"j{place}": (1, 2) for place in range(9)}, "silent": (0, 0)})
+    row[1]["frames"] = Verdict("q", "frames", "mean", 1.0, True, {"ordered": Tally(1, 1), "shuffled": Tally(1, 1)})
+    assert knowledge(counted([row]), Judges(names, least)) == told
+
+
+def test_single_options_alone_say_nothing(judged: Make) -> None:
+    assert knowledge(counted([judged("q", {"one": (1, 1)}, 1)]), Judges(("one",))) == "every question has a single option"
+
+
+def test_errors_are_plain_numbers() -> None:
+    found = Knowledge(np.array([0.25, 1.0, 0.5]), "note")
+    mask = np.array([True, False, False])
+    assert found.errors(mask, ~mask) == ExpectedErrors(0.75, 1.5, "note")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from vidground_core.component import Component
@@ -24,6 +24,14 @@ class ExpectedErrors:
     note: str = "this policy gives no estimate"
 
 
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Whose right answers tell how many drops were luck: a question is TA where at least `least` of the `detectors` know its answer."""
+
+    detectors: tuple[str, ...]
+    least: int = 1
+
+
 class FilterConfig(ComponentConfig):
     """Options every filter has."""
 
@@ -41,10 +49,13 @@ class Filter(Component[FilterConfigT]):
         """One decision a question, in order. `rows()` starts a fresh pass over all questions with their verdicts by detector name."""
         raise NotImplementedError
 
-    def expected_errors(self, rows: JudgedRows) -> ExpectedErrors:
-        """How many of the decisions on these rows are probably wrong by luck."""
-        del rows
-        return ExpectedErrors()
+    def judges(self, detectors: Collection[str]) -> Judges:
+        """Of the detectors that there are verdicts of, those whose right answers say what is TA; all of them by default."""
+        return Judges(tuple(sorted(detectors)))
+
+    def decision(self, question: Question, kept: bool, reason: str, numbers: Mapping[str, float] | None = None) -> Decision:
+        """A decision signed with this policy's name and version. Rows are counted by `reason`; a row's own `numbers` stand apart."""
+        return Decision(question.id, kept, self.name, self.version, reason, numbers or {})
 
 
 class RowFilter(Filter[FilterConfigT]):
@@ -59,3 +70,29 @@ class RowFilter(Filter[FilterConfigT]):
         """`decide_row` over one pass."""
         for question, verdicts in rows():
             yield self.decide_row(question, verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What policies applied earlier have kept of the whole set: 1 or 0 a question, in order; `policies` are their names."""
+
+    kept: Sequence[int]
+    policies: tuple[str, ...] = field(default=())
+
+
+class SelectionFilter(Filter[FilterConfigT]):
+    """Base of filters that look at the whole set beside what earlier policies kept of it.
+
+    Where `replaces` is True, it takes a selection of its own in place of theirs (a control); otherwise what they dropped stays dropped.
+    """
+
+    replaces: ClassVar[bool] = False
+
+    @abstractmethod
+    def select(self, rows: JudgedRows, before: Before | None) -> Iterator[Decision]:
+        """One decision on every question of the whole set, in order; `before` is None where this is the first policy."""
+        raise NotImplementedError
+
+    def decide(self, rows: JudgedRows) -> Iterator[Decision]:
+        """`select` with nothing before it."""
+        return self.select(rows, None)

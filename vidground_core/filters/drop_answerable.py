@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from vidground_core.errors import ConfigError, nearest
-from vidground_core.filters.base import ExpectedErrors, FilterConfig, JudgedRows, RowFilter
-from vidground_core.filters.luck import LuckEstimate
+from vidground_core.errors import ConfigError
+from vidground_core.filters.base import Judges, RowFilter
+from vidground_core.filters.evidence import JudgesConfig, present
 from vidground_core.records import Decision, Question, Verdict
 
 
-class DropAnswerableConfig(FilterConfig):
+class DropAnswerableConfig(JudgesConfig):
     """Options of drop-answerable."""
 
-    detectors: tuple[str, ...] = Field((), description="Detectors whose verdicts count; all there are when empty.")
     judges: int = Field(1, ge=1, description="How many of them must call a question answered for it to be dropped.")
     threshold: float | None = Field(
         None, ge=0, le=1, description="Call answered what has a shortcut score above this, instead of what the detector's own rule says."
@@ -43,20 +42,14 @@ class DropAnswerable(RowFilter[DropAnswerableConfig]):
         else:
             kept, reason = True, "kept" if says else "no verdict: kept"
         numbers = {name: verdict.shortcut for name, verdict in chosen.items() if verdict.shortcut is not None}
-        return Decision(question.id, kept, self.name, self.version, reason, numbers)
+        return self.decision(question, kept, reason, numbers)
 
-    def expected_errors(self, rows: JudgedRows) -> ExpectedErrors:
-        """Grounded questions probably dropped by a lucky guess; see `luck.LuckEstimate` for the formula and its limits."""
-        estimate = LuckEstimate()
-        for question, verdicts in rows():
-            estimate.add(question, verdicts, self.decide_row(question, verdicts))
-        return estimate.result()
+    def judges(self, detectors: Collection[str]) -> Judges:
+        """The detectors that count, as many of which must know the answer as must call it answered."""
+        return Judges(tuple(present(self.name, self.config.detectors, detectors)), self.config.judges)
 
     def _names(self, verdicts: Mapping[str, Verdict]) -> list[str]:
-        for name in self.config.detectors:
-            if name not in verdicts:
-                raise ConfigError(f"filter {self.name!r}: there are no verdicts of the detector {name!r}; {nearest(name, verdicts)}")
-        names = list(self.config.detectors) or sorted(verdicts)
+        names = present(self.name, self.config.detectors, verdicts)
         if len(names) < self.config.judges:
             raise ConfigError(
                 f"filter {self.name!r}: judges = {self.config.judges}, but there are verdicts of {len(names)} detectors only"

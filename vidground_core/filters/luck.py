@@ -1,83 +1,173 @@
-"""How many grounded questions a filter probably dropped only because the judge guessed right."""
+"""How many grounded questions a filter probably dropped only because the judges guessed right.
+
+Each judge either knows the answer to a question, and is then right with probability q in each trial, or guesses, right with probability
+1/K. A question is TA where at least `least` judges know it. q of each judge comes from `evaluation.mixture`; the shares of the 2^J patterns
+of who knows what are fitted by EM with q held, so that judges may know the same questions (κ is 0.36 to 0.56 in arXiv 2604.05117).
+
+Limits: trials are taken as independent, so a wrong conviction that happens to be right in every rotation counts as knowing, and the number
+of lucky drops is then too low; with one trial a question q is taken as 1, and it is an upper bound.
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from functools import lru_cache
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from vidground_core.filters.base import ExpectedErrors
-from vidground_core.records import Decision, Question, Verdict
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlog1py, xlogy
 
-_AT_LEAST = re.compile(r"at least (\d+)")
-_MEAN = re.compile(r"mean > ([\d.]+)")
+from vidground_core.evaluation.mixture import Mixture, fit_guessing_mixture
+from vidground_core.filters.base import ExpectedErrors, Judges
+from vidground_core.records import Question, Verdict
+
+Floats = NDArray[np.float64]
+MOST_JUDGES = 8
+_WATCHED = "ordered"
+_TOLERANCE = 1e-10
+_MOST_ROUNDS = 5_000
 
 
-class LuckEstimate:
-    """Streams over decisions and estimates the false drops of a filter that follows one judge's right and wrong answers.
-
-    A judge that does not know the answer to a question with K options is right in each of n trials with probability 1/K, so it calls the
-    question answered with probability g = P(Binomial(n, 1/K) >= m) and not answered with 1 - g. Each kept question that it did not
-    answer therefore stands for g / (1 - g) lucky drops: the moment estimate of a one-component mixture, exact in expectation where
-    every question that the judge does not know is guessed, and an upper bound where some of them are answered wrongly by conviction
-    in place of a guess. For one trial it is 1 / (K - 1). Trials are taken as independent.
-
-    There is no estimate (None) for the mean of P(gold), which is no count of right answers, for thresholds of the filter's own, and where
-    several judges were combined. False keeps need a model of the questions that the judge does know; they are not estimated here.
-    """
+class Counts:
+    """Right answers and trials of each judge, a few bytes a question; fed with every row once."""
 
     def __init__(self) -> None:
-        self._sum = 0.0
-        self._rows = 0
-        self._obstacle = ""
+        self.options: array[int] = array("i")
+        self._right: dict[str, array[int]] = {}
+        self._trials: dict[str, array[int]] = {}
+        self.unfit: dict[str, str] = {}
 
-    def add(self, question: Question, verdicts: Mapping[str, Verdict], decision: Decision) -> None:
-        """Takes one row into account."""
-        self._rows += 1
-        used = [verdicts[name] for name in decision.numbers if name in verdicts]
-        if len(used) > 1:
-            self._obstacle = "several judges were combined"
-        for verdict in used[:1]:
-            needed = right_answers_needed(verdict)
-            if needed is None:
-                self._obstacle = f"the rule {verdict.rule!r} of {verdict.detector} does not count right answers"
-            elif verdict.answered is decision.kept:
-                self._obstacle = f"the policy does not follow what {verdict.detector} says"
-            elif decision.kept and verdict.answered is False:
-                trials, least = needed
-                lucky = chance_of(least, trials, question.chance)
-                self._sum += lucky / (1 - lucky) if lucky < 1 else 0.0
+    def add(self, question: Question, verdicts: Mapping[str, Verdict]) -> None:
+        """Takes one question into account."""
+        before = len(self.options)
+        self.options.append(len(question.options))
+        for name in verdicts:
+            if name not in self._right:
+                self._right[name], self._trials[name] = array("i", bytes(4 * before)), array("i", bytes(4 * before))
+        for name, column in self._right.items():
+            right, trials = self._counted(name, verdicts.get(name))
+            column.append(right)
+            self._trials[name].append(trials)
 
-    def result(self) -> ExpectedErrors:
-        """The estimate over all rows added, with what it rests on in words."""
-        if not self._rows:
-            return ExpectedErrors(note="there are no questions")
-        if self._obstacle:
-            return ExpectedErrors(note=f"not estimated: {self._obstacle}")
-        return ExpectedErrors(self._sum, None, "as if every question that the judge does not know were guessed; false keeps not estimated")
+    def _counted(self, name: str, verdict: Verdict | None) -> tuple[int, int]:
+        tallies = {condition: tally for condition, tally in verdict.conditions.items() if tally.trials} if verdict else {}
+        if len(tallies) > 1:
+            self.unfit[name] = "compares several conditions"
+        elif _WATCHED in tallies:
+            self.unfit[name] = "was shown the video"
+        if len(tallies) != 1 or name in self.unfit:
+            return 0, 0
+        tally = next(iter(tallies.values()))
+        trials = max(0, tally.trials - tally.failed - tally.refused - tally.unparsed)
+        return min(tally.correct, trials), trials
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The judges that answered at least once in a way that can be counted."""
+        return tuple(name for name in sorted(self._right) if name not in self.unfit and any(self._trials[name]))
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """All detectors that had a verdict."""
+        return tuple(sorted(self._right))
+
+    def of(self, judge: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Right answers and trials of a judge, shape (questions,) each."""
+        return np.frombuffer(self._right[judge], dtype=np.int32), np.frombuffer(self._trials[judge], dtype=np.int32)
 
 
-@lru_cache(maxsize=4096)
-def chance_of(least: int, trials: int, share: float) -> float:
-    """P(Binomial(trials, share) >= least)."""
-    return math.fsum(math.comb(trials, right) * share**right * (1 - share) ** (trials - right) for right in range(least, trials + 1))
+@dataclass(frozen=True)
+class Knowledge:
+    """P(TA) of every question, shape (questions,), and in `note` what it rests on."""
+
+    posteriors: Floats
+    note: str
+
+    def errors(self, dropped: NDArray[np.bool_], kept: NDArray[np.bool_]) -> ExpectedErrors:
+        """VG questions expected among the `dropped` and TA questions expected among the `kept`."""
+        return ExpectedErrors(float((1 - self.posteriors[dropped]).sum()), float(self.posteriors[kept].sum()), self.note)
+
+    def threshold(self, rate: float) -> float:
+        """The least P(TA) to drop at so that at most this share of the VG questions is expected to go; inf where none does."""
+        return Mixture(0, 0, True, True, 0, 0, self.posteriors).threshold(rate)
 
 
-def right_answers_needed(verdict: Verdict) -> tuple[int, int] | None:
-    """(trials, least number of right ones that makes the verdict "answered"); None where the rule does not count right answers."""
-    tally = next(iter(verdict.conditions.values()), None)
-    if tally is None or len(verdict.conditions) != 1 or tally.trials < 1:
-        return None
-    trials = tally.trials - tally.failed - tally.refused - tally.unparsed
-    if trials < 1:
-        return None
-    if verdict.rule in ("all", "any"):
-        return trials, trials if verdict.rule == "all" else 1
-    counted = _AT_LEAST.fullmatch(verdict.rule)
-    if counted:
-        return trials, min(int(counted.group(1)), trials)
-    mean = _MEAN.fullmatch(verdict.rule)
-    if mean and tally.p_gold is None:
-        return trials, min(int(float(mean.group(1)) * trials) + 1, trials)
-    return (1, 1) if verdict.rule == "held-out argmax" else None
+def knowledge(counts: Counts, judges: Judges) -> Knowledge | str:
+    """P(TA) of the questions counted, or why it cannot be told."""
+    countable = [name for name in judges.detectors if name in counts.judges]
+    strange = [f"{name} {counts.unfit.get(name, 'counts no right answers')}" for name in judges.detectors if name not in countable]
+    if not countable:
+        return f"no judge's right answers can be counted ({'; '.join(strange) or 'there are no verdicts'})"
+    if len(countable) > MOST_JUDGES:
+        return f"{len(countable)} judges are more than the {MOST_JUDGES} that can be told apart; name fewer"
+    if judges.least > 1 and strange:
+        return f"at least {judges.least} judges must know a question, but {'; '.join(strange)}"
+    options = np.frombuffer(counts.options, dtype=np.int32)
+    if not (options != 1).any():
+        return "every question has a single option"
+    fits = {name: fit_guessing_mixture(*counts.of(name), options) for name in countable if _informative(counts, name, options)}
+    knowing = {name: fit for name, fit in fits.items() if fit.pi > 0}
+    if len(knowing) == 1 and judges.least == 1:
+        found = next(iter(knowing.values())).posteriors
+    elif len(knowing) < judges.least:
+        found = (options == 1).astype(np.float64)
+    else:
+        found = _patterns([(*counts.of(name), fit.q) for name, fit in knowing.items()], options, judges.least)
+    return Knowledge(found, _note(fits, judges, strange))
+
+
+def _informative(counts: Counts, name: str, options: NDArray[np.int32]) -> bool:
+    return bool(((counts.of(name)[1] > 0) & (options != 1)).any())
+
+
+def _note(fits: Mapping[str, Mixture], judges: Judges, strange: Sequence[str]) -> str:
+    told = ", ".join(
+        f"{name} (knows {100 * fit.pi:.0f}%, then right {100 * fit.q:.0f}%{'' if fit.identified else ' assumed'})"
+        if fit.pi > 0
+        else f"{name} (no better than guessing)"
+        for name, fit in fits.items()
+    )
+    need = f"; VG is what fewer than {judges.least} of them know" if judges.least > 1 else ""
+    left_out = f"; left out: {'; '.join(strange)}" if strange else ""
+    return f"guessing mixture of {told}; trials taken as independent{need}{left_out}"
+
+
+def _patterns(judged: Sequence[tuple[NDArray[np.int32], NDArray[np.int32], float]], options: NDArray[np.int32], least: int) -> Floats:
+    """P(at least `least` judges know), shape (questions,): EM over the shares of who knows what, which has one maximum as q is held."""
+    table = np.stack([options, *(column for right, trials, _ in judged for column in (right, trials))], axis=1)
+    cells, place, weights = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+    guess = np.where(cells[:, 0] > 0, 1 / np.maximum(cells[:, 0], 1), 0.0)
+    patterns = (np.arange(2 ** len(judged))[:, None] >> np.arange(len(judged))) & 1
+    log_likelihood = np.zeros((len(cells), len(patterns)))
+    for judge, (_, _, q) in enumerate(judged):
+        right, trials = cells[:, 1 + 2 * judge].astype(float), cells[:, 2 + 2 * judge].astype(float)
+        known = xlogy(right, q) + xlog1py(trials - right, -q)
+        guessed = xlogy(right, guess) + xlog1py(trials - right, -guess)
+        log_likelihood += np.where(patterns[:, judge] == 1, known[:, None], guessed[:, None])
+    top = log_likelihood.max(axis=1, keepdims=True)
+    impossible = ~np.isfinite(top[:, 0])
+    likelihood = np.exp(log_likelihood - np.where(np.isfinite(top), top, 0.0))
+    enough = patterns.sum(axis=1) >= least
+    member = _fitted(likelihood[~impossible], weights[~impossible].astype(np.float64))
+    known_by_enough = np.ones(len(cells))  # where nothing explains a row: right answers that no guess gives
+    known_by_enough[~impossible] = member[:, enough].sum(axis=1)
+    known_by_enough[cells[:, 0] == 1] = 1.0
+    posteriors: Floats = known_by_enough[place.reshape(-1)]
+    return posteriors
+
+
+def _fitted(likelihood: Floats, weights: Floats) -> Floats:
+    shares = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
+    before = -np.inf
+    for _ in range(_MOST_ROUNDS):
+        joint = likelihood * shares
+        total = joint.sum(axis=1)
+        shares = weights @ (joint / total[:, None]) / weights.sum()
+        now = float(weights @ np.log(total))
+        if now - before <= _TOLERANCE * weights.sum():
+            break
+        before = now
+    joint = likelihood * shares
+    members: Floats = joint / joint.sum(axis=1, keepdims=True)
+    return members
