@@ -43,7 +43,7 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
     """Local vision-language and text models by transformers: option log-probabilities and generation, with video, images or text alone."""
 
     name: ClassVar[str] = "transformers"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config: ClassVar[type[Any]] = TransformersConfig
     can = frozenset({"text", "logprobs", "images", "video", "sampling"})
 
