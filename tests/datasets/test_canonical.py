@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.datasets.conftest import load  # type: ignore[import-not-found]
 from vidground_core import InputError, Media, Question
 from vidground_core.datasets.canonical import CanonicalLoader
 from vidground_core.tables import TableWriter, question_row
+
+Load = Callable[..., Any]
 
 FULL = Question(
     id="q1",
@@ -33,19 +35,19 @@ def write(path: Path, *rows: Any) -> Path:
     return path
 
 
-def one(tmp_path: Path, row: dict[str, Any]) -> Question:
+def one(load: Load, tmp_path: Path, row: dict[str, Any]) -> Question:
     (question,), _ = load(CanonicalLoader, write(tmp_path / "rows.jsonl", row))
     return question
 
 
-def test_lines_come_back_as_the_same_questions(tmp_path: Path) -> None:
+def test_lines_come_back_as_the_same_questions(load: Load, tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", question_row(FULL), question_row(OPEN))
     assert load(CanonicalLoader, path) == ([FULL, OPEN], [])
     assert CanonicalLoader.recognises(path)
 
 
 @pytest.mark.parametrize("table", ["questions", "kept"])
-def test_a_run_directory_is_read_by_its_table(tmp_path: Path, table: str) -> None:
+def test_a_run_directory_is_read_by_its_table(load: Load, tmp_path: Path, table: str) -> None:
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / "dropped").mkdir()
     with TableWriter(tmp_path / table, Question, rows_per_part=1) as written:
@@ -57,7 +59,7 @@ def test_a_run_directory_is_read_by_its_table(tmp_path: Path, table: str) -> Non
     assert CanonicalLoader.recognises(tmp_path)
 
 
-def test_of_both_tables_the_kept_questions_are_read(tmp_path: Path) -> None:
+def test_of_both_tables_the_kept_questions_are_read(load: Load, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     for name, question in (("questions", FULL), ("kept", OPEN)):
         with TableWriter(tmp_path / name, Question) as written:
@@ -65,11 +67,11 @@ def test_of_both_tables_the_kept_questions_are_read(tmp_path: Path) -> None:
     assert load(CanonicalLoader, tmp_path)[0] == [OPEN]
 
 
-def test_three_keys_are_enough(tmp_path: Path) -> None:
-    assert one(tmp_path, {"id": 5, "question": " why ", "answer": "so"}) == Question("5", "why", "so", kind="free-form", group="5")
+def test_three_keys_are_enough(load: Load, tmp_path: Path) -> None:
+    assert one(load, tmp_path, {"id": 5, "question": " why ", "answer": "so"}) == Question("5", "why", "so", kind="free-form", group="5")
 
 
-def test_parquet_of_others_needs_no_more(tmp_path: Path) -> None:
+def test_parquet_of_others_needs_no_more(load: Load, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"id": ["a"], "question": ["?"], "answer": ["B"], "options": [["x", "y"]], "extra": [1.5]}), path)
     assert load(CanonicalLoader, path)[0] == [Question("a", "?", "y", ("x", "y"), group="a")]
@@ -79,14 +81,14 @@ def test_parquet_of_others_needs_no_more(tmp_path: Path) -> None:
     ("answer", "options", "gold"),
     [("y", ["x", "y"], "y"), ("B", ["x", "y"], "y"), ("B", ["B", "A"], "B"), (3, ["2", "3"], "3"), ("A", ["A. x", "B. y"], "A. x")],
 )
-def test_an_answer_is_a_text_before_it_is_a_letter(tmp_path: Path, answer: Any, options: list[str], gold: str) -> None:
-    assert one(tmp_path, {"id": "a", "question": "?", "answer": answer, "options": options}).answer == gold
+def test_an_answer_is_a_text_before_it_is_a_letter(load: Load, tmp_path: Path, answer: Any, options: list[str], gold: str) -> None:
+    assert one(load, tmp_path, {"id": "a", "question": "?", "answer": answer, "options": options}).answer == gold
 
 
-def test_media_start_from_the_files_folder_or_media_root(tmp_path: Path) -> None:
+def test_media_start_from_the_files_folder_or_media_root(load: Load, tmp_path: Path) -> None:
     paths = ["v/a.mp4", "/abs/b.mp4", "s3://bucket/c.mp4"]
     row = {"id": "a", "question": "?", "answer": "x", "media": [{"path": path} for path in paths]}
-    question = one(tmp_path, row)
+    question = one(load, tmp_path, row)
     assert [medium.path for medium in question.media] == [str(tmp_path.resolve() / "v/a.mp4"), *paths[1:]]
     assert question.group == "v/a.mp4"
     moved, _ = load(CanonicalLoader, tmp_path / "rows.jsonl", media_root="/elsewhere")
@@ -94,9 +96,9 @@ def test_media_start_from_the_files_folder_or_media_root(tmp_path: Path) -> None
     assert moved[0].group == question.group
 
 
-def test_tags_become_text(tmp_path: Path) -> None:
+def test_tags_become_text(load: Load, tmp_path: Path) -> None:
     tags = {"a": "x", "b": 2, "c": None, "d": ["é"]}
-    assert one(tmp_path, {"id": "a", "question": "?", "answer": "x", "tags": tags}).tags == {"a": "x", "b": "2", "d": '["é"]'}
+    assert one(load, tmp_path, {"id": "a", "question": "?", "answer": "x", "tags": tags}).tags == {"a": "x", "b": "2", "d": '["é"]'}
 
 
 @pytest.mark.parametrize(
@@ -118,14 +120,14 @@ def test_tags_become_text(tmp_path: Path) -> None:
         ({"group": ["g"]}, "group ['g'] is not text"),
     ],
 )
-def test_a_bad_row_is_set_aside_with_line_and_reason(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_a_bad_row_is_set_aside_with_line_and_reason(load: Load, tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     good = {"id": "a", "question": "?", "answer": "x", "options": ["x", "y"]}
     questions, (aside,) = load(CanonicalLoader, write(tmp_path / "rows.jsonl", good, good | change))
     assert len(questions) == 1
     assert (aside.line, aside.reason) == (2, reason)
 
 
-def test_what_holds_no_questions_is_one_error(tmp_path: Path) -> None:
+def test_what_holds_no_questions_is_one_error(load: Load, tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"holds no questions; expected \.jsonl or \.parquet files, or the output of vg detect or vg filter"
     ):

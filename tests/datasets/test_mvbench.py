@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.datasets.conftest import load  # type: ignore[import-not-found]
 from vidground_core import InputError, Media
 from vidground_core.datasets.mvbench import TASK_FOLDERS, MVBenchLoader
+
+Load = Callable[..., Any]
 
 PUBLISHED: dict[str, Any] = {"video": "1.webm", "question": "What?", "candidates": ["Not sure", "this", "that"], "answer": "that"}
 TURN = {"question": "What?", "choices": ["this", "that"], "answer": "that"}
@@ -24,7 +26,7 @@ def write(path: Path, rows: Any) -> Path:
 
 
 @pytest.mark.shared
-def test_the_other_layout_as_another_code_ships_it(shared: Path) -> None:
+def test_the_other_layout_as_another_code_ships_it(load: Load, shared: Path) -> None:
     path = shared / "mvbench" / "mvbench.json"
     questions, aside = load(MVBenchLoader, path)
     assert (len(questions), len(aside), len({question.group for question in questions})) == (4000, 0, 3687)
@@ -37,7 +39,7 @@ def test_the_other_layout_as_another_code_ships_it(shared: Path) -> None:
 
 
 @pytest.mark.shared
-def test_both_layouts_name_the_same_video_below_media_root(shared: Path, samples: dict[str, Any], tmp_path: Path) -> None:
+def test_both_layouts_name_the_same_video_below_media_root(load: Load, shared: Path, samples: dict[str, Any], tmp_path: Path) -> None:
     other = load(MVBenchLoader, shared / "mvbench" / "mvbench.json", media_root="/videos")[0][0]
     (published,), _ = load(MVBenchLoader, write(tmp_path / "action_antonym.json", [samples["mvbench"]]), media_root="/videos")
     assert (published.text, published.options, published.answer, published.group) == (other.text, other.options, other.answer, other.group)
@@ -45,7 +47,7 @@ def test_both_layouts_name_the_same_video_below_media_root(shared: Path, samples
     assert (published.id, published.tags) == ("action_antonym-0", {"task": "action_antonym"})
 
 
-def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
+def test_a_folder_is_read_file_by_file(load: Load, tmp_path: Path) -> None:
     write(tmp_path / "json" / "moving_count.json", [PUBLISHED, PUBLISHED])
     write(tmp_path / "json" / "action_sequence.json", [PUBLISHED | {"start": 1, "end": 7.5}])
     assert MVBenchLoader.recognises(tmp_path)
@@ -57,7 +59,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     assert questions[1].media == (Media(str(video / "clevrer/video_validation/1.webm")),)
 
 
-def test_a_file_that_is_no_task_is_set_aside_whole(tmp_path: Path) -> None:
+def test_a_file_that_is_no_task_is_set_aside_whole(load: Load, tmp_path: Path) -> None:
     write(tmp_path / "moving_count.json", [PUBLISHED])
     stray = write(tmp_path / "notes.json", {"by": "us"})
     questions, (aside,) = load(MVBenchLoader, tmp_path)
@@ -66,7 +68,7 @@ def test_a_file_that_is_no_task_is_set_aside_whole(tmp_path: Path) -> None:
     assert aside.reason.endswith("no row can be read; the first, line 1: not a JSON array")
 
 
-def test_several_turns_are_several_questions(tmp_path: Path) -> None:
+def test_several_turns_are_several_questions(load: Load, tmp_path: Path) -> None:
     rows = [{"video_path": "/data/mvbench/videos/a/1.mp4", "conversations": [TURN, TURN, "nothing"], "video_id": 7}]
     questions, (aside,) = load(MVBenchLoader, write(tmp_path / "mvbench.json", rows))
     assert [question.id for question in questions] == ["7", "7-1"]
@@ -83,7 +85,7 @@ def test_several_turns_are_several_questions(tmp_path: Path) -> None:
         ({"start": -1}, "start -1 is not a time in seconds"),
     ],
 )
-def test_a_bad_row_is_set_aside_with_line_and_id(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_a_bad_row_is_set_aside_with_line_and_id(load: Load, tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     path = tmp_path / "moving_count.json"
     path.write_text(f"[{json.dumps(PUBLISHED)},\n{json.dumps(PUBLISHED | change)}]")
     questions, (aside,) = load(MVBenchLoader, path)
@@ -99,7 +101,7 @@ def test_what_is_not_mvbench_is_not_taken_for_it(tmp_path: Path) -> None:
     assert len(TASK_FOLDERS) == 20
 
 
-def test_a_folder_without_rows_is_one_error(tmp_path: Path) -> None:
+def test_a_folder_without_rows_is_one_error(load: Load, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no JSON file in .*; it should hold the tasks' files, such as action_antonym\.json"):
         load(MVBenchLoader, tmp_path)
     write(tmp_path / "moving_count.json", [{"name": 1}])

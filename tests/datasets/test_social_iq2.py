@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.datasets.conftest import load  # type: ignore[import-not-found]
 from vidground_core import Media
 from vidground_core.datasets.social_iq2 import SocialIQ2Loader
 from vidground_core.tables import question_row
+
+Load = Callable[..., Any]
 
 ROW: dict[str, Any] = {
     "qid": "v_q1",
@@ -35,7 +37,7 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
 
 
 @pytest.mark.shared
-def test_the_published_training_set(shared: Path) -> None:
+def test_the_published_training_set(load: Load, shared: Path) -> None:
     path = shared / "social_iq2" / "qa_train.json"
     questions, aside = load(SocialIQ2Loader, path)
     assert (len(questions), len({question.id for question in questions}), len({question.group for question in questions})) == (
@@ -50,7 +52,7 @@ def test_the_published_training_set(shared: Path) -> None:
 
 
 @pytest.mark.shared
-def test_the_published_test_set_has_no_gold(shared: Path) -> None:
+def test_the_published_test_set_has_no_gold(load: Load, shared: Path) -> None:
     path = shared / "social_iq2" / "qa_test.json"
     questions, aside = load(SocialIQ2Loader, path)
     assert not questions
@@ -59,7 +61,7 @@ def test_the_published_test_set_has_no_gold(shared: Path) -> None:
     assert (aside[0].line, aside[0].id) == (1, "-04kGoWIAXk_q5_0")
 
 
-def test_what_gives_the_answer_away_is_nowhere(tmp_path: Path) -> None:
+def test_what_gives_the_answer_away_is_nowhere(load: Load, tmp_path: Path) -> None:
     path = write(tmp_path / "qa_train.json", ROW)
     marked = write(tmp_path / "marked.json", ROW | {"ans_corr": "GIVEN AWAY", "idx_types": ["GIVEN AWAY"]})
     (question,), _ = load(SocialIQ2Loader, path)
@@ -68,7 +70,7 @@ def test_what_gives_the_answer_away_is_nowhere(tmp_path: Path) -> None:
     assert "corr" not in json.dumps(question_row(question))
 
 
-def test_clips_lie_in_the_published_places(tmp_path: Path) -> None:
+def test_clips_lie_in_the_published_places(load: Load, tmp_path: Path) -> None:
     in_qa = write(tmp_path / "qa" / "qa_train.json", ROW)
     assert load(SocialIQ2Loader, in_qa)[0][0].media == (Media(str(tmp_path.resolve() / "video" / "v.mp4"), start=0.0, end=60.5),)
     (question,), _ = load(SocialIQ2Loader, in_qa, media_root=str(tmp_path / "clips"))
@@ -87,7 +89,7 @@ def test_clips_lie_in_the_published_places(tmp_path: Path) -> None:
         ({"q": "half \ud800"}, "not valid UTF-8 text: 'half \\ud800'"),
     ],
 )
-def test_a_bad_row_is_set_aside_and_its_id_is_not_used_up(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_a_bad_row_is_set_aside_and_its_id_is_not_used_up(load: Load, tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     path = write(tmp_path / "qa.json", ROW, ROW | change, ROW)
     questions, (aside,) = load(SocialIQ2Loader, path)
     assert (aside.line, aside.id, aside.reason) == (2, "v_q1", reason)

@@ -58,6 +58,10 @@ class CanonicalLoader(FileLoader[CanonicalConfig]):
             self._root = Path(self.config.media_root).expanduser().resolve() if self.config.media_root else file.resolve().parent
             yield from self.questions(_rows(file), file, _REQUIRED)
 
+    def identity(self, row: Row) -> str:
+        """The `id` as written."""
+        return str(row.values.get("id", ""))
+
     def question(self, row: Row) -> Question:
         """One canonical row."""
         require(row, _REQUIRED)

@@ -99,9 +99,13 @@ class MVBenchLoader(FileLoader[MVBenchConfig]):
             return self.questions(_turns(read_json_array(path)), path, _TURN)
         return self.questions(read_json_array(path), path, _PUBLISHED)
 
+    def identity(self, row: Row) -> str:
+        """TASK-NUMBER in the published layout, the number of the video in the other."""
+        return str(row.values.get("id", f"{Path(row.file).stem}-{row.index}"))
+
     def question(self, row: Row) -> Question:
         """One row of the published layout, or one turn of the other."""
-        if "choices" in row.values:
+        if "video_path" in row.values:
             require(row, _TURN)
             written = text_of(row.values["video_path"], "video_path")
             path = written if written.startswith("/") and not self.config.media_root else str(self._root / _below_videos(written))
@@ -109,7 +113,7 @@ class MVBenchLoader(FileLoader[MVBenchConfig]):
         require(row, _PUBLISHED)
         task = Path(row.file).stem
         video = str(PurePosixPath(TASK_FOLDERS.get(task, ""), text_of(row.values["video"], "video")))
-        values = {**row.values, "id": f"{task}-{row.index}", "choices": row.values["candidates"], "task": task}
+        values = {**row.values, "id": self.identity(row), "choices": row.values["candidates"], "task": task}
         return self._on_video(video, values, path=str(self._root / video))
 
     def _on_video(self, video: str, values: Mapping[str, Any], *, path: str) -> Question:

@@ -53,6 +53,10 @@ class NextQALoader(FileLoader[NextQAConfig]):
         self._by_index: bool | None = None
         yield from self.questions(read_csv(path), path, _COLUMNS)
 
+    def identity(self, row: Row) -> str:
+        """VIDEO_QID."""
+        return f"{row.values.get('video', row.values.get('video_id'))}_{row.values.get('qid')}"
+
     def question(self, row: Row) -> Question:
         """One row of the CSV file."""
         values = row.values

@@ -49,6 +49,10 @@ class SocialIQ2Loader(FileLoader[SocialIQ2Config]):
         self._seen: Counter[str] = Counter()
         yield from self.questions(read_json_lines(path), path, _KEYS)
 
+    def identity(self, row: Row) -> str:
+        """The `qid` as written, before repeated ones get a number."""
+        return str(row.values.get("qid", ""))
+
     def question(self, row: Row) -> Question:
         """One line of the file."""
         values = row.values

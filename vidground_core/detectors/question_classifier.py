@@ -71,10 +71,11 @@ class CrossValidation:
         self.start = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
         self._features: PairFeatures | None = None
 
-    def predict(self, groups: Sequence[str], stages: Stages, name: str) -> HeldOut:
+    def predict(self, groups: Sequence[str], stages: Stages, name: str, *, explain: bool = False) -> HeldOut:
         """Fits a fold after the other; a finished one is kept in `stages` under `name-<fold>` and read back from there.
 
-        A question with a single option has probability 1 and neither teaches nor needs a model.
+        With `explain` each prediction comes with its reasons. A question with a single option has probability 1 and neither teaches nor
+        needs a model.
         """
         open_rows = np.flatnonzero(self.counts > 1)
         fold = np.full(len(self.rows), UNSCORED, dtype=np.int8)
@@ -85,7 +86,7 @@ class CrossValidation:
         for number in range(folds):
             stage = stages.get(f"{name}-{number}")
             if stage is None:
-                stage = self._fit(fold, number)
+                stage = self._fit(fold, number, explain=explain)
                 stages.put(f"{name}-{number}", stage)
             rows = stage["row"].to_numpy()
             probability[_pairs(self.start, rows)] = stage["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -93,7 +94,7 @@ class CrossValidation:
                 reasons[row] = reason
         return HeldOut(fold, self.start, probability, reasons, folds)
 
-    def _fit(self, fold: NDArray[np.int8], number: int) -> pa.Table:
+    def _fit(self, fold: NDArray[np.int8], number: int, *, explain: bool) -> pa.Table:
         self._features = features = self._features or pair_features(self.rows, max_features=self.fitting.max_features)
         taught = _pairs(self.start, np.flatnonzero((fold != number) & (fold != UNSCORED)))
         right = np.zeros(int(self.start[-1]), dtype=np.float32)
@@ -103,7 +104,8 @@ class CrossValidation:
         pairs = features.matrix[_pairs(self.start, held)]
         scores = np.split(pairs @ weights + intercept, np.cumsum(self.counts[held])[:-1])
         probabilities = [_softmax(part) for part in scores]
-        reasons = list(_reasons(pairs, weights, [int(part.argmax()) for part in scores], self.counts[held], features.names))
+        chosen = [int(part.argmax()) for part in scores]
+        reasons = list(_reasons(pairs, weights, chosen, self.counts[held], features.names)) if explain else [""] * len(held)
         return pa.table({"row": pa.array(held, pa.int64()), "probabilities": pa.array(probabilities), "reason": reasons})
 
 

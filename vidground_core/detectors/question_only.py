@@ -24,7 +24,9 @@ class QuestionOnlyConfig(DetectorConfig):
     folds: int = Field(5, ge=2, le=100, description="Folds of the cross-validation, grouped by video.")
     seed: int = Field(0, ge=0, description="Seed of the shuffle that deals videos out to folds.")
     c: float = Field(1.0, gt=0, description="Inverse of the classifier's L2 penalty; smaller is simpler.")
-    max_features: int = Field(200_000, ge=1, description="Most option terms, and most question-by-option terms, that are used.")
+    max_features: int = Field(
+        50_000, ge=1, description="Most terms of each kind (option, question by option, question by form) that are used."
+    )
     random_folds: bool = Field(True, description="Also predict with folds that split videos, to show how much that leaks.")
 
 
@@ -55,7 +57,7 @@ class QuestionOnly(CorpusDetector[QuestionOnlyConfig]):
         settings = self.config
         fitting = Fitting(folds=settings.folds, seed=settings.seed, c=settings.c, max_features=settings.max_features)
         validation = CrossValidation(rows, gold, fitting)
-        grouped = validation.predict(groups, stages, "grouped")
+        grouped = validation.predict(groups, stages, "grouped", explain=True)
         alone = [str(row) for row in range(len(rows))]
         random = validation.predict(alone, stages, "random") if settings.random_folds else None
         row = 0
