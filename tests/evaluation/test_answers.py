@@ -191,6 +191,8 @@ def test_thinking_is_cut_open_or_closed() -> None:
     assert EXTRACTOR_VERSION == "2"
 
 
-@pytest.mark.parametrize("text", ["A" * 50_000, "no " + "a" * 20_000, "I would " * 9_000, "A. B. " * 20_000, "<answer>" * 3_000, "(" * 20_000])
+@pytest.mark.parametrize(
+    "text", ["A" * 50_000, "no " + "a" * 20_000, "I would " * 9_000, "A. B. " * 20_000, "<answer>" * 3_000, "(" * 20_000]
+)
 def test_a_reply_that_runs_on_is_read_in_linear_time(text: str) -> None:
     assert extract(text, OPTIONS).outcome == "unparsed"

@@ -90,7 +90,7 @@ class Mixture:
 
 
 def fit_guessing_mixture(
-    c: ArrayLike, n: ArrayLike, k: ArrayLike, *, q: float | None = None, tolerance: float = 1e-10, max_iterations: int = 20_000
+    c: ArrayLike, n: ArrayLike, k: ArrayLike, *, q: float | None = None, tolerance: float = 1e-12, max_iterations: int = 20_000
 ) -> Mixture:
     """Fits π and q to c right of n trials over questions with K options each (`k` 0: open-ended, never guessed right).
 
