@@ -6,7 +6,7 @@ measures and closes its holes:
 - it reads the one answer that a reply marks, cues or consists of: several different ones are no answer (there: the first `<answer>`, even
   within `<think>`, and nothing without the tag);
 - numbers are compared as numbers (there "1,000" is not "1000", "42" not "42.0", "42 cm" no number; any two under 0.005 are the same; and
-  "nan" earns 1 for every regression);
+  "nan" earns 1 for every regression, while 0 for a reference of 0 earns nothing);
 - text in any script is compared, case and marks aside (there WER minds case and ROUGE sees only a-z and 0-9: two equal Chinese answers
   score 0), and an exact answer of one word scores 1 (there 0.67: it has no bigram);
 - a reply that negates what the reference does not, or gives another number, scores 0 for free-form;
