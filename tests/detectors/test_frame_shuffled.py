@@ -38,7 +38,7 @@ def test_shuffled_frames_decide_and_the_difference_is_reported() -> None:
 
 def test_without_one_side_there_is_no_difference() -> None:
     verdict = detector(rotations=1).verdict(QUESTION, [Reply("failed", error="x"), reply(0.6)])
-    assert set(verdict.scores) == {"shuffled", "p_gold", "margin"}
+    assert set(verdict.scores) == {"shuffled", "p_gold", "margin", "entropy"}
     assert verdict.conditions["ordered"].failed == 1
 
 

@@ -76,6 +76,7 @@ def test_the_score_is_the_mean_probability_of_the_gold_over_rotations() -> None:
     assert verdict.rule == "mean > 0.5"
     assert verdict.scores["p_gold"] == pytest.approx(0.45)
     assert verdict.scores["margin"] == pytest.approx((0.6 - 0.2) / 2)
+    assert verdict.scores["entropy"] == pytest.approx(-sum(p * math.log(p) for each in chances for p in each.values()) / 2)
     tally = verdict.conditions["blind"]
     assert (tally.trials, tally.correct, tally.p_gold) == (2, 1, pytest.approx(0.45))
     assert verdict.evidence == (

@@ -271,7 +271,7 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
         return self.numbers(trials[self.decides])
 
     def numbers(self, trials: Sequence[Trial]) -> dict[str, float | None]:
-        """Mean P(gold), margin and P(gold) before calibration where options were scored; mean score and pass@k of open-ended replies."""
+        """Mean P(gold) (also before calibration), margin and entropy where options were scored; mean score and pass@k of open replies."""
         found = {name: mean([getattr(trial, field) for trial in trials]) for name, field in _NUMBERS.items()}
         if self.config.samples > 1 and found["p_gold"] is None:
             found |= {f"pass@{k}": passes(trials, k) for k in sorted({1, self.config.pass_at or self.config.samples})}
@@ -296,7 +296,7 @@ def choice_version(own: str) -> str:
 
 
 _WITHOUT_NULL: Mapping[str, Normalise] = {"pmi": "none", "pmi-tokens": "tokens"}
-_NUMBERS = {"p_gold": "p_gold", "margin": "margin", "p_gold_uncalibrated": "raw", "value": "value"}
+_NUMBERS = {"p_gold": "p_gold", "margin": "margin", "entropy": "entropy", "p_gold_uncalibrated": "raw", "value": "value"}
 
 
 def _rotations(count: int) -> list[tuple[int, ...]]:

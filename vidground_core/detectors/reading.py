@@ -73,7 +73,8 @@ class ReplyReader:
         shown = " ".join(f"{chance:.2f}" for chance in chances)
         line = f"{start}: P {shown}{'' if raw is None else ' calibrated'}, {short(chosen)!r}, {outcome}"
         p_gold = self._gold(named, chances)
-        return Trial(outcome, line, p_gold, p_gold - other, max(chances), raw)
+        entropy = -math.fsum(chance * math.log(chance) for chance in chances if chance > 0)
+        return Trial(outcome, line, p_gold, p_gold - other, max(chances), raw, entropy=entropy)
 
 
 def null_scores(probe: Probe, reply: Reply) -> dict[str, float] | None:

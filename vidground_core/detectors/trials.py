@@ -17,8 +17,8 @@ Outcome = Literal["correct", "wrong", "refused", "unparsed", "failed"]
 class Trial:
     """What one probe showed.
 
-    `p_gold`, `margin` (P(gold) minus the best other option's), `certainty` (the largest P) and `raw` (P(gold) before calibration, where
-    there was one) are None for a generated answer; `value` is how right an open-ended answer is, 0..1.
+    `p_gold`, `margin` (P(gold) minus the best other option's), `certainty` (the largest P), `entropy` (nats) and `raw` (P(gold) before
+    calibration, where there was one) are None for a generated answer; `value` is how right an open-ended answer is, 0..1.
     """
 
     outcome: Outcome
@@ -28,6 +28,7 @@ class Trial:
     certainty: float | None = None
     raw: float | None = None
     value: float | None = None
+    entropy: float | None = None
 
 
 def share(trials: Sequence[Trial]) -> float | None:
