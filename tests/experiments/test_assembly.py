@@ -38,6 +38,12 @@ def test_the_runs_seed_reaches_detectors_but_not_the_data_set() -> None:
     assert made.dataset().loader.config.seed == 0
 
 
+def test_options_follow_the_loader_they_were_given_for() -> None:
+    assert assembly(dataset={"size": 150}).dataset("planted:test").loader.config.size == 150
+    assert assembly(dataset={"name": "planted", "size": 150}).dataset("planted:test").loader.config.size == 150
+    assert assembly(dataset={"name": "nextqa:x.csv", "video_map": "m"}).dataset("planted:test").loader.config.path == "test"
+
+
 def test_an_engine_is_shared_by_the_detectors_that_use_the_same() -> None:
     made = assembly(detectors=("blind-vlm", "blind-llm"), model="nano")
     assert made.engine_of(made.detector("blind-vlm")) is made.engine_of(made.detector("blind-llm"))

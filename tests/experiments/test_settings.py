@@ -24,6 +24,11 @@ def test_another_component_drops_the_options_of_the_one_below() -> None:
     assert passed_settings(None, {}, ["dataset.size=6"], base={"dataset": "planted"})["dataset"] == {"name": "planted", "size": 6}
 
 
+def test_set_and_flags_are_one_layer() -> None:
+    passed = passed_settings(None, {"trainer": "trl-grpo"}, ["trainer.preset=nano"], base={"trainer": {"name": "other", "lr": 1}})
+    assert passed["trainer"] == {"name": "trl-grpo", "preset": "nano"}
+
+
 def test_replaced_detectors_take_their_options_with_them() -> None:
     passed = passed_settings(None, {"detectors": ["question-only"]}, [], base=embedded_example())
     assert "blind-vlm" not in passed

@@ -58,7 +58,8 @@ class Assembly:
         options = dict(self.settings.dataset)
         named = str(options.pop("name", ""))
         if spec is not None:
-            options = options if spec.partition(":")[0] == named.partition(":")[0] else {}
+            same = not named or spec.partition(":")[0] == named.partition(":")[0]
+            options = options if same else {}  # those of another loader
             options.pop("path", None)
         spec = spec or named
         if not spec:

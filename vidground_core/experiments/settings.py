@@ -78,10 +78,8 @@ def passed_settings(
     config: Path | None, flags: Mapping[str, Any], sets: Sequence[str], base: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """`base` < YAML file < `--set` < flags, each normalised; what `run.json` keeps as passed. Flags that are None are left out."""
-    merged: dict[str, Any] = dict(base or {})
-    for layer in (read_yaml(config) if config else {}, parse_settings(sets), {k: v for k, v in flags.items() if v is not None}):
-        merged = _overlay(_normal(merged), _normal(layer))
-    return merged
+    given = merge(_normal(parse_settings(sets)), _normal({k: v for k, v in flags.items() if v is not None}))
+    return _overlay(_overlay(_normal(base or {}), _normal(read_yaml(config) if config else {})), given)
 
 
 def _normal(layer: Mapping[str, Any]) -> dict[str, Any]:
