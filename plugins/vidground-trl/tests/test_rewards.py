@@ -118,8 +118,13 @@ def test_ocr_counts_word_edits() -> None:
 
 
 def test_free_form_is_the_mean_of_three_rouge_f_measures() -> None:
-    # Unigrams 2 of 3 each, bigrams 1 of 2 each, longest common subsequence 2.
-    assert free_form("the man walks", "the man runs") == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
+    # Without the article and stemmed: unigrams 2 of 3 each, bigrams 1 of 2 each, longest common subsequence 2.
+    assert free_form("the man walks slowly", "a man walked quickly") == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
+
+
+@pytest.mark.parametrize(("answer", "reward"), [("猫", 1), ("not a cat", 0), ("a cat or a dog", 0), ("I cannot tell without the video", 0)])
+def test_free_form_in_any_script_and_without_hedging(answer: str, reward: float) -> None:
+    assert free_form(answer, "猫" if answer == "猫" else "a cat") == reward
 
 
 def test_regression_around_zero() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 
+from vidground_core.evaluation.open_ended import score, word_error_rate
 from vidground_core.evaluation.prompts import LETTERS
 
 FORMAT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
@@ -71,48 +71,12 @@ def number(text: str) -> float | None:
 
 def ocr(answer: str, gold: str, options: Sequence[str] = ()) -> float:
     """1 − word error rate, at least 0 (Video-R1)."""
-    wanted = gold.split()
-    return max(0.0, 1.0 - _edits(answer.split(), wanted) / max(1, len(wanted)))
-
-
-def _edits(given: Sequence[str], wanted: Sequence[str]) -> int:
-    row = list(range(len(wanted) + 1))
-    for i, word in enumerate(given, start=1):
-        above, row[0] = row[0], i
-        for j, other in enumerate(wanted, start=1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (word != other))
-    return row[-1]
+    return max(0.0, 1.0 - word_error_rate(answer, gold))
 
 
 def free_form(answer: str, gold: str, options: Sequence[str] = ()) -> float:
-    """Mean of the F-measures of ROUGE-1, ROUGE-2 and ROUGE-L on lower-case words (Video-R1)."""
-    given, wanted = normalised(answer).split(), normalised(gold).split()
-    if not given or not wanted:
-        return 0.0
-    pairs = _overlap(list(pairwise(given)), list(pairwise(wanted)))
-    longest = _f_measure(_common_subsequence(given, wanted), len(given), len(wanted))
-    return (_overlap(given, wanted) + pairs + longest) / 3
-
-
-def _overlap(given: Sequence[object], wanted: Sequence[object]) -> float:
-    left = list(wanted)
-    for item in given:
-        if item in left:
-            left.remove(item)
-    return _f_measure(len(wanted) - len(left), len(given), len(wanted))
-
-
-def _f_measure(hits: int, given: int, wanted: int) -> float:
-    return 2 * hits / (given + wanted) if given and wanted else 0.0
-
-
-def _common_subsequence(given: Sequence[str], wanted: Sequence[str]) -> int:
-    row = [0] * (len(wanted) + 1)
-    for word in given:
-        diagonal = 0
-        for j, other in enumerate(wanted, start=1):
-            diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
-    return row[-1]
+    """Mean of the F-measures of ROUGE-1, ROUGE-2 and ROUGE-L as "strict" scores them: in any script, 0 for a refusal or a negation."""
+    return score("free-form", answer, gold) or 0.0
 
 
 Rule = Callable[[str, str, Sequence[str]], float]
