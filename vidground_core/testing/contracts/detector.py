@@ -74,7 +74,7 @@ class DetectorContract(ComponentContract):
         assert self.judge(self.corpus) == self.judge(changed), "a verdict depends on the question's tags"
 
     def test_asks_do_not_know_the_answer(self) -> None:
-        """Another gold answer must not change what is asked, or the model is told what to say."""
+        """Another gold answer must not change what a model is asked, or it is told what to say. A judge is shown the answer."""
         if not issubclass(self.component, ProbeDetector):
             return
         for question in self.corpus:
@@ -91,7 +91,7 @@ class DetectorContract(ComponentContract):
         try:
             probes = next(rounds)
             while True:
-                asked += [probe.ask for probe in probes]
+                asked += [probe.ask for probe in probes if probe.ask.role != "judge"]
                 probes = rounds.send(ask(self.engine, [probe.ask for probe in probes]))
         except StopIteration:
             return asked
