@@ -133,8 +133,10 @@ class RowMapping:
         return each
 
     def _answer(self, value: Any, lettered: LetteredOptions | None) -> str:
+        if isinstance(value, float):
+            value = int(value) if value.is_integer() else str(value)
         if lettered is None:
-            return text_of(value if not isinstance(value, float) else f"{value:g}", "answer")
+            return text_of(value, "answer")
         form = self.answer_is
         if form == "auto":
             form = "index" if isinstance(value, int) and not isinstance(value, bool) else "auto"
