@@ -55,3 +55,13 @@ def test_two_replies_of_nextqa_are_no_answers_one_of_them_a_leaked_prompt(shared
 def test_a_letter_beyond_the_options_is_no_answer(shared: Path) -> None:
     beyond = [row for row in logged(shared, "mvbench") if read(row).outcome != "answer"]
     assert [(row["model_output"], len(row["question"]["options"])) for row in beyond] == [("D", 3), ("D", 3), ("D", 3), ("B", 1)]
+
+
+def test_video_llavas_replies_to_tempcompass_are_read_as_its_authors_read_them(shared: Path) -> None:
+    videos = json.loads((shared / "tempcompass" / "eval_video-llava_multi-choice.json").read_text(encoding="utf-8"))
+    rows = [row for aspects in videos.values() for answers in aspects.values() for row in answers]
+    options = [[line.partition(". ")[2] for line in row["question"].splitlines()[1:]] for row in rows]
+    found = [extract(row["video-llm-prediction"], shown) for row, shown in zip(rows, options, strict=True)]
+    right = [answer.option == ord(row["gt-answer"][0]) - ord("A") for answer, row in zip(found, rows, strict=True)]
+    assert right == [row["rating"] == 1 for row in rows]
+    assert (len(right), sum(right)) == (1580, 720)
