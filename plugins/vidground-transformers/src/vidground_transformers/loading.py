@@ -49,7 +49,7 @@ def load(checkpoint: str, config: TransformersConfig) -> Loaded:
         raise
     except Exception as error:  # whatever the libraries raise for a bad name, folder, file or device
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise EngineError(_explain(checkpoint, first[:300])) from error
+        raise EngineError(_explain(checkpoint, first[:300].rstrip("."))) from error
     tokenizer = getattr(processor, "tokenizer", processor)
     vocabulary = _vocabulary(model, tokenizer)
     # A checkpoint's own sampling defaults (temperature, repetition penalty) would be mixed into every call.
