@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 STAMP := $(VENV)/.made
 
-.PHONY: help env demo test lint format clean
+.PHONY: help env demo test test-models lint format clean
 
 help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
 	@echo "make test   make the environment, then run the tests of the core and of the plugins"
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
+	@echo "make test-models   fetch the real checkpoint that one test reads (98 MB); without it that test is skipped"
 	@echo "make format apply ruff's format      make clean  remove .venv and demo-run"
 
 env: $(STAMP)
@@ -27,6 +28,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+
+test-models: $(STAMP)
+	$(BIN)/python plugins/vidground-transformers/tests/fetch_models.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
