@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,8 +126,30 @@ def test_without_a_connection_the_hub_is_one_clear_error(vg: Load, tmp_path: Pat
 
 
 def test_without_the_package_the_command_that_installs_it_is_named(load: Load, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingBackendError, match="the data set loader 'hf' needs the package datasets: pip install datasets"):
         load(HuggingFaceLoader, saved / "one")
+
+
+_TEXT = {"dtype": "string", "_type": "Value"}
+_INFO = {
+    "features": {"id": _TEXT, "question": _TEXT, "answer": _TEXT},
+    "version": {"version_str": "0.0.0", "major": 0, "minor": 0, "patch": 0},
+    "splits": {"train": {"name": "train", "num_bytes": 15, "num_examples": 2, "dataset_name": "name"}},
+}
+_READ_FROM_THE_CACHE = """
+from vidground_core.datasets.huggingface import HuggingFaceConfig, HuggingFaceLoader
+print([row.id for row in HuggingFaceLoader(HuggingFaceConfig(path="org/name")).load()])
+"""
+
+
+def test_what_was_downloaded_before_is_read_without_a_connection(write: Write, tmp_path: Path) -> None:
+    cached = "home/datasets/org___name/default/0.0.0/abc"
+    write(f"{cached}/dataset_info.json", {"builder_name": "parquet", "dataset_name": "name", "config_name": "default", **_INFO})
+    with datasets.arrow_writer.ArrowWriter(path=str(tmp_path / cached / "name-train.arrow")) as writer:
+        for row in ROWS[:2]:
+            writer.write({"id": row["id"], "question": "What?", "answer": "x"})
+        writer.finalize()
+    env = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", _READ_FROM_THE_CACHE], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "['q0', 'q1']\n", done.stderr
