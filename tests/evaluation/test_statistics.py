@@ -153,3 +153,18 @@ def test_guess_probabilities_are_scipys_binomial_test() -> None:
     assert guess_probability(1, 10, 4) == pytest.approx(0.944, abs=5e-4)
     with pytest.raises(ValueError, match="3 right of 2 trials with 4 options"):
         guess_probability(3, 2, 4)
+
+
+def test_memory_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    right, videos = clustered(groups=30)
+    labels = np.random.default_rng(9).random(len(right)) < 0.5
+    whole = rate(right, videos.tolist()), auroc_rate(right, labels, videos.tolist(), resamples=300)
+    monkeypatch.setattr("vidground_core.evaluation.statistics._CELLS", 1_000)
+    assert (rate(right, videos.tolist()), auroc_rate(right, labels, videos.tolist(), resamples=300)) == whole
+
+
+def test_scores_must_fit_labels_and_groups() -> None:
+    with pytest.raises(ValueError, match=r"scores of shape \(2,\) and labels of shape \(3,\)"):
+        auroc([1, 2], [True, False, True])
+    with pytest.raises(ValueError, match="2 scores and 3 groups"):
+        auroc_rate([1, 2], [True, False], [1, 2, 3])
