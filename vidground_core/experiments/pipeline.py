@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,15 @@ def _train_arms(assembly: Assembly, out: Path, context: Context, passed: Mapping
     context.note(f"training {', '.join(requests)} with {name}, {lanes} at a time")
     with ThreadPoolExecutor(lanes) as pool:
         futures = {arm: pool.submit(train, request, assembly, context, passed=passed) for arm, request in requests.items()}
-        return [{"arm": arm, **future.result()} for arm, future in futures.items()]
+        try:
+            wait(futures.values(), return_when=FIRST_EXCEPTION)
+            return [{"arm": arm, **future.result()} for arm, future in futures.items()]
+        except BaseException:
+            # Ctrl-C reaches only this thread, and one arm's failure should not wait for the other's end.
+            for arm, request in requests.items():
+                futures[arm].cancel()
+                request.stop.set()
+            raise
 
 
 def _evaluate(

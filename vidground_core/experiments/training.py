@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class TrainRequest:
     data: str
     out: Path
     resume: bool = True
+    stop: threading.Event = field(default_factory=threading.Event, compare=False)
 
 
 def require_trainer(assembly: Assembly) -> Trainer[Any]:
@@ -44,7 +46,8 @@ def train_job(request: TrainRequest, assembly: Assembly) -> TrainJob:
         raise ConfigError("no model to train is given: --model NAME or PATH (nano is a small one that comes along)")
     folder = question_folder(Path(request.data)) or request.out / "questions"
     threads = settings.run.threads or None
-    return TrainJob(folder, resolve_model(settings.model), request.out, seed=settings.seed, resume=request.resume, threads=threads)
+    model = resolve_model(settings.model)
+    return TrainJob(folder, model, request.out, settings.seed, request.resume, threads, request.stop)
 
 
 def question_folder(path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ TrainerConfigT = TypeVar("TrainerConfigT", bound=TrainerConfig)
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What to train on what: `data` is a folder of canonical Parquet questions, `model` a path or hub name, `out` the run directory."""
+    """What to train on what: `data` is a folder of canonical Parquet questions, `model` a path or hub name, `out` the run directory.
+
+    `train` may run in a thread, which is not told of Ctrl-C: it looks at `stop` now and then, and ends as by Ctrl-C once that is set.
+    """
 
     data: Path
     model: str
@@ -33,6 +37,7 @@ class TrainJob:
     seed: int = 0
     resume: bool = True
     threads: int | None = None
+    stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

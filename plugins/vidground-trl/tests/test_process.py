@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_reasons(lines: list[str], status: int, expected: str) -> None:
 
 PARENT = """
 import sys
+import threading
 from pathlib import Path
 from vidground_trl.process import follow
 try:
@@ -78,14 +80,18 @@ except KeyboardInterrupt:
 """
 THREADED_PARENT = """
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from vidground_trl.process import follow
-try:
-    with ThreadPoolExecutor() as pool:
-        pool.submit(follow, [sys.executable, sys.argv[1]], env={}, log=Path(sys.argv[2])).result()
-except KeyboardInterrupt:
-    sys.exit(42)
+stop = threading.Event()
+with ThreadPoolExecutor() as pool:
+    followed = pool.submit(follow, [sys.executable, sys.argv[1]], env={}, log=Path(sys.argv[2]), stop=stop)
+    try:
+        followed.result()
+    except KeyboardInterrupt:
+        stop.set()
+        sys.exit(42)
 """
 WORKER = """
 import os, signal, sys, time
@@ -132,7 +138,7 @@ def test_ctrl_c_reaches_the_worker_which_ends_in_its_own_way(tmp_path: Path) -> 
     assert not alive(pid)
 
 
-def test_ctrl_c_in_a_terminal_reaches_workers_followed_by_threads(tmp_path: Path) -> None:
+def test_ctrl_c_reaches_workers_followed_by_threads(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(THREADED_PARENT)
     (tmp_path / "worker.py").write_text(WORKER)
     log = tmp_path / "train.log"
@@ -149,3 +155,23 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait(60)
     wait_for(lambda: not alive(pid))
+
+
+def test_a_stop_from_another_thread_is_as_ctrl_c(tmp_path: Path) -> None:
+    stop, ended = threading.Event(), []
+
+    def run() -> None:
+        try:
+            follow(
+                script(tmp_path, "import time; print('vidground: up', flush=True); time.sleep(60)"), env={}, log=tmp_path / "log", stop=stop
+            )
+        except KeyboardInterrupt:
+            ended.append("interrupted")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while "up" not in ((tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""):
+        time.sleep(0.05)
+    stop.set()
+    thread.join(30)
+    assert ended == ["interrupted"]

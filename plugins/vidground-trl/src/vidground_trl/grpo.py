@@ -77,7 +77,7 @@ class TRLGRPO(Trainer[TRLGRPOConfig]):
         if not job.resume:
             _clear(job.out)
         _write(job.out, plan)
-        follow(plan.argv, env=plan.env, log=job.out / "train.log", label=job.out.name)
+        follow(plan.argv, env=plan.env, log=job.out / "train.log", label=job.out.name, stop=job.stop)
         return _result(job.out)
 
     def _packages(self) -> list[str]:

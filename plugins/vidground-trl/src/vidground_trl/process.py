@@ -36,15 +36,14 @@ class WorkerError(VidGroundError):
     """The training process failed."""
 
 
-def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path, label: str = "") -> None:
+def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path, label: str = "", stop: threading.Event | None = None) -> None:
     """Runs `argv` to its end, its output appended to `log` and its lines for the user passed to this module's logger after `label`.
 
-    Ctrl-C becomes a SIGINT for the worker, which then saves and stops, and KeyboardInterrupt is raised, as for a worker that was
+    Ctrl-C, or `stop` once it is set (only the main thread is told of Ctrl-C), becomes a SIGINT for the worker, which then saves and
+    stops, and KeyboardInterrupt is raised, as for a worker that was
     interrupted otherwise. Raises WorkerError with the worker's own reason where it fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    # Only the main thread is told of Ctrl-C. A worker followed by another thread stays in the terminal's process group and hears it there.
-    own_group = threading.current_thread() is threading.main_thread()
     with log.open("ab") as out, log.open("rb") as seen:
         begin = seen.seek(0, os.SEEK_END)
         # Standard input is never written to: it closes when this process ends, however it ends, and the worker ends with it.
@@ -53,13 +52,13 @@ def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path, label: str
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
-            start_new_session=own_group,
+            start_new_session=True,
             env={**os.environ, **env, PARENT_PIPE: "1"},
         )
         try:
-            _pass_on(worker, seen, f"{label}: " if label else "")
+            _pass_on(worker, seen, f"{label}: " if label else "", stop or threading.Event())
         except BaseException:
-            _end(worker, own_group=own_group)
+            _end(worker)
             raise
         finally:
             if worker.stdin is not None:
@@ -70,7 +69,7 @@ def follow(argv: Sequence[str], *, env: Mapping[str, str], log: Path, label: str
         raise WorkerError(f"{reason(_tail(log, begin), worker.returncode)} (log: {log})")
 
 
-def _pass_on(worker: subprocess.Popen[bytes], seen: IO[bytes], label: str) -> None:
+def _pass_on(worker: subprocess.Popen[bytes], seen: IO[bytes], label: str, stop: threading.Event) -> None:
     held, said = b"", float("-inf")
     while True:
         ended = worker.poll() is not None
@@ -86,16 +85,14 @@ def _pass_on(worker: subprocess.Popen[bytes], seen: IO[bytes], label: str) -> No
                 logger.info("%s%s", label, text.removeprefix(MARK))
         if ended:
             return
-        time.sleep(0.1)
+        if stop.wait(0.1):
+            raise KeyboardInterrupt
 
 
-def _end(worker: subprocess.Popen[bytes], *, own_group: bool) -> None:
+def _end(worker: subprocess.Popen[bytes]) -> None:
     for number, patience in ((signal.SIGINT, GRACE), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
         with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            if own_group:
-                os.killpg(worker.pid, number)
-            else:
-                worker.send_signal(number)
+            os.killpg(worker.pid, number)
             worker.wait(patience)
         if worker.poll() is not None:
             return
