@@ -113,7 +113,7 @@ def detection(questions: Sequence[Question], gold: Scores) -> dict[str, float]:
         "trained": _auroc(gold, label, label & ~held),
         "held out": _auroc(gold, label, label & held),
     }
-    for name in sorted(set(mechanism[label])):
+    for name in sorted(set(mechanism[label].tolist())):
         found[name] = _auroc(gold, label, mechanism == name)
     return found | {
         "mean P(gold) on VG": float(gold[~label].mean()),

@@ -35,18 +35,26 @@ WORLD = 990_001
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and on what to train. First text alone, then a mix of text alone and video."""
+    """How long and on what to train, in three stages: text alone; video without any cue; then both, where most videos come with a cue.
+
+    The last stage makes a model that sees but trusts the text first, which is what post-training starts from in practice.
+    """
 
     seed: int = 0
     batch: int = 32
     rate: float = 1e-3
-    text_steps: int = 500
-    mixed_steps: int = 700
-    blind_share: float = 0.4
+    text_steps: int = 400
+    video_steps: int = 750
+    cue_steps: int = 180
     text_size: int = 8000
     video_size: int = 3000
     text_ta: float = 0.6
-    video_ta: float = 0.2
+    cue_ta: float = 0.8
+
+    @property
+    def stages(self) -> tuple[tuple[int, float, float], ...]:
+        """Steps, share of batches without video, and share of TA questions among those with video, of each stage."""
+        return ((self.text_steps, 1.0, 0.0), (self.video_steps, 0.1, 0.0), (self.cue_steps, 0.5, self.cue_ta))
 
 
 def batches(questions: Sequence[Question], size: int, key: str) -> Iterator[list[Question]]:
@@ -64,29 +72,37 @@ def train(recipe: Recipe, folder: str) -> tuple[Any, Any]:
     processor = make_processor(words())
     model = make_model(processor, recipe.seed)
     clips = Clips(processor)
-    videos = list(loader(size=recipe.video_size, share=recipe.video_ta, seed=WORLD, mechanisms=TRAINED, folder=folder).load())
     started = time.perf_counter()
-    clips.add(videos)
-    tell(f"decoded {len(clips.patches)} videos in {time.perf_counter() - started:.0f} s")
-    agree(model, clips, videos[:30:3])
-    blind = texts(recipe.text_size, share=recipe.text_ta, seed=WORLD + 1, mechanisms=TRAINED)
-    sources = {True: batches(blind, recipe.batch, "text"), False: batches(videos, recipe.batch, "video")}
-    draws = Draws(f"mix {recipe.seed}")
-    steps = recipe.text_steps + recipe.mixed_steps
+    world = {"size": recipe.video_size, "seed": WORLD, "mechanisms": TRAINED, "folder": folder}
+    clips.add(row for row in loader(**world).load())
+    tell(f"decoded {len(clips.patches)} videos, {time.perf_counter() - started:.0f} s")
+    agree(model, clips, texts(**world | {"size": 30})[::9])
+    blind = batches(texts(recipe.text_size, share=recipe.text_ta, seed=WORLD + 1, mechanisms=TRAINED), recipe.batch, "text")
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    draws = Draws(f"mix {recipe.seed}")
     model.train()
-    for step in range(steps):
-        without = step < recipe.text_steps or draws.chance(recipe.blind_share)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, (step + 1) / 50, (steps - step) / (0.2 * steps))
-        loss = answer_loss(model, rows_of(clips, next(sources[without]), blind=without))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        if step % 100 == 99:
-            tell(f"step {step + 1} of {steps}, loss {loss.item():.3f}, {time.perf_counter() - started:.0f} s")
+    for number, (steps, blind_share, ta) in enumerate(recipe.stages):
+        videos = batches(texts(**world, share=ta), recipe.batch, f"video {number}")
+        last = number == len(recipe.stages) - 1
+        for step in range(steps):
+            without = draws.chance(blind_share)
+            warm = (step + 1) / 50 if number == 0 else 1.0
+            rate = recipe.rate * min(1.0, warm, (steps - step) / (0.3 * steps) if last else 1.0)
+            loss = learn(model, optimiser, rows_of(clips, next(blind if without else videos), blind=without), rate)
+        tell(f"stage {number + 1}: {steps} steps, loss of the last {loss:.3f}, {time.perf_counter() - started:.0f} s")
     return model, processor
+
+
+def learn(model: Any, optimiser: torch.optim.Optimizer, rows: Rows, rate: float) -> float:
+    """One step at the learning rate `rate`; returns its loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    loss = answer_loss(model, rows)
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    return loss.item()
 
 
 def rows_of(clips: Clips, questions: Sequence[Question], *, blind: bool) -> Rows:
