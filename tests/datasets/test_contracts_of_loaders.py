@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from vidground_core import DatasetLoader
+from vidground_core import DatasetLoader, Question, SetAside
+from vidground_core.datasets.file_loader import FileLoader
 from vidground_core.datasets.llava_video import LLaVAVideoLoader
 from vidground_core.datasets.mapped import MappedLoader
 from vidground_core.datasets.mmvu import MMVULoader
+from vidground_core.datasets.row_files import Row
 from vidground_core.datasets.tempcompass import TempCompassLoader
 from vidground_core.datasets.tomato import TomatoLoader
 from vidground_core.datasets.video_r1 import VideoR1Loader
@@ -129,3 +131,28 @@ def test_a_bare_path_finds_its_loader_and_no_other(write: Write, loader: type[Da
 )
 def test_real_files_find_their_loader_and_no_other(shared: Path, path: str, name: str) -> None:
     assert [found for found, each, _ in load_registry(restrict="").each("dataset") if each.recognises(shared / path)] == [name]
+
+
+JUNK = (None, True, -1, 2.5, "", "x", "\ud800", [], [1], ["", None], {}, {"a": [1]})
+
+
+@pytest.mark.parametrize("loader", FILES, ids=lambda loader: loader.name)
+def test_no_value_of_any_column_ends_the_run(write: Write, monkeypatch: pytest.MonkeyPatch, loader: type[FileLoader[Any]]) -> None:
+    built = loader(loader.Config(path=str(write(*FILES[loader]))))
+    seen: list[Row] = []
+    question = built.question
+    monkeypatch.setattr(built, "question", lambda row: seen.append(row) or question(row))
+    assert any(isinstance(row, Question) for row in built.load())
+    first = seen[0]
+    changed = [{**first.values, name: junk} for name in first.values for junk in JUNK]
+    changed += [{key: value for key, value in first.values.items() if key != name} for name in first.values]
+    read = list(built.made(Row(first.file, 1, number, values) for number, values in enumerate(changed)))
+    assert len(read) == len(changed)
+    for row in read:
+        if isinstance(row, Question):
+            assert row.text.strip()
+            assert (row.answer in row.options) == bool(row.options)
+            row.answer.encode()
+        else:
+            assert row.reason
+    assert any(isinstance(row, SetAside) for row in read)

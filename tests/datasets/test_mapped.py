@@ -90,6 +90,12 @@ def test_options_and_answers_in_all_their_forms(mapped: Load, options: Any, answ
     assert question.kind == ("multiple choice" if options else "numerical" if answer == 7 else "free-form")
 
 
+def test_padding_is_no_option(mapped: Load) -> None:
+    rows = [{"question": "What?", "o0": "x", "o1": "N/A", "o2": "y", "o3": "N/A", "o4": "N/A", "answer": 0}]
+    (question,), _ = mapped(rows, "columns: {options: [o0, o1, o2, o3, o4], padding: N/A}")
+    assert question.options == ("x", "N/A", "y")
+
+
 def test_options_inside_the_text(mapped: Load) -> None:
     (question,), _ = mapped([{"question": "What?\nA. x\nB. y", "answer": "B"}], "columns: {options: inline}")
     assert (question.text, question.options, question.answer) == ("What?", ("x", "y"), "y")

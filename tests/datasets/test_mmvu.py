@@ -45,7 +45,7 @@ def test_one_type_can_be_chosen(load: Load, write: Write, only: str, ids: list[s
 
 
 def test_another_type_is_an_error(load: Load, write: Write) -> None:
-    with pytest.raises(ConfigError, match="dataset 'mmvu': only = 'mc': String should match pattern"):
+    with pytest.raises(ConfigError, match="dataset 'mmvu': only = 'mc': Input should be 'all', 'multiple-choice' or 'open-ended'"):
         load(MMVULoader, write("validation.json", [row()]), only="mc")
 
 

@@ -37,6 +37,7 @@ class Columns(ComponentConfig):
         "",
         description="Column of a list of options, a list of columns with one each, or `inline` where they stand in the question's text.",
     )
+    padding: str = Field("", description="Text that fills up the options at their end and is none, such as N/A.")
     answer: str = Field("answer", description="Column of the gold answer.")
     media: str = Field("", description="Column or template of the video's or image's path; a relative one starts from media_root.")
     media_type: str = Field("video", description="video, image, or the column that says which.")
@@ -121,16 +122,17 @@ class RowMapping:
         if isinstance(written, Mapping):
             given = {letter: text_of(option, f"option {letter}") for letter, option in written.items() if option not in (None, "")}
             return text, LetteredOptions(tuple(given), tuple(given.values())) if given else None
-        return text, without_letters(options_of(written))
+        if isinstance(written, list):
+            none = (None, "", self.columns.padding) if isinstance(columns, tuple) else (self.columns.padding or None,)
+            while written and written[-1] in none:
+                written.pop()
+        return text, without_letters(options_of(written)) if written else None
 
     def _written_options(self, row: Row, columns: str | tuple[str, ...]) -> Any:
         if isinstance(columns, str):
             written = _value(row, columns) if columns else None
             return listed(written, columns) if isinstance(written, str) and written.strip() else None if written is _ABSENT else written
-        each = [None if _value(row, column) is _ABSENT else _value(row, column) for column in columns]
-        while each and each[-1] in (None, ""):
-            each.pop()
-        return each
+        return [None if _value(row, column) is _ABSENT else _value(row, column) for column in columns]
 
     def _answer(self, value: Any, lettered: LetteredOptions | None) -> str:
         if isinstance(value, float):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,8 +25,8 @@ class MMVUConfig(DatasetConfig):
     media_root: str = Field(
         "", description="Folder of the videos, SUBJECT/N.mp4; the folder videos beside the file or beside its folder data."
     )
-    only: str = Field(
-        "", description="multiple-choice or open-ended: read these rows only; all by default.", pattern="^(|multiple-choice|open-ended)$"
+    only: Literal["all", "multiple-choice", "open-ended"] = Field(
+        "all", description="Rows to read: all, those with options, or the others."
     )
 
 
@@ -55,7 +55,7 @@ class MMVULoader(FilesLoader[MMVUConfig]):
     def _chosen(self, rows: Iterator[Row | SetAside]) -> Iterator[Row | SetAside]:
         for row in rows:
             written = None if isinstance(row, SetAside) else row.values.get("question_type")
-            if not self.config.only or written not in _TYPES or written == self.config.only:
+            if self.config.only == "all" or written not in _TYPES or written == self.config.only:
                 yield row
 
     def identity(self, row: Row) -> str:

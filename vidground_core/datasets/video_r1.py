@@ -91,7 +91,7 @@ class VideoR1Loader(FileLoader[VideoR1Config]):
 
     def _medium(self, path: str, values: Mapping[str, Any]) -> Media:
         written = values["data_type"]
-        if written not in _MEDIA_TYPES:
+        if not isinstance(written, str) or written not in _MEDIA_TYPES:
             raise BadRow(f"data_type {written!r} is none of {', '.join(_MEDIA_TYPES)}")
         start, end = seconds_of(values.get("start"), "start"), seconds_of(values.get("end"), "end")
         located = path if path.startswith("/") and not self.config.media_root else f"{self._root}/{path.lstrip('/')}"
