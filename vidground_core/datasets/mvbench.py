@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from vidground_core.datasets.base import DatasetConfig
-from vidground_core.datasets.file_loader import FileLoader, beside, gold_of, options_of, require, seconds_of, text_of
-from vidground_core.datasets.row_files import Row, find_path, first_record, is_json_array, read_json_array
-from vidground_core.errors import InputError
+from vidground_core.datasets.file_loader import beside, gold_of, options_of, require, seconds_of, text_of
+from vidground_core.datasets.many_files import FilesLoader
+from vidground_core.datasets.row_files import Row, first_record, is_json_array, read_json_array
 from vidground_core.records import Media, Question, SetAside
 
 # The folder of each task's videos below the benchmark's video/ folder, as in the evaluation notebook of its authors.
@@ -50,7 +50,7 @@ class MVBenchConfig(DatasetConfig):
     )
 
 
-class MVBenchLoader(FileLoader[MVBenchConfig]):
+class MVBenchLoader(FilesLoader[MVBenchConfig]):
     """MVBench: a folder of the 20 published JSON files, one of them, or the one-file layout with `conversations`.
 
     The published rows do not name their task: it is the file's name. Five questions have one option only; they are kept, at chance 1.
@@ -59,6 +59,8 @@ class MVBenchLoader(FileLoader[MVBenchConfig]):
     name = "mvbench"
     version = "1"
     Config = MVBenchConfig
+    wants = "a folder of MVBench's JSON files (action_antonym.json, …) or one of them"
+    suffixes = (".json",)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -72,28 +74,12 @@ class MVBenchLoader(FileLoader[MVBenchConfig]):
             return path.stem in TASK_FOLDERS
         return all(key in first for key in _CONVERSATIONS) and "mvbench" in f"{path.name} {first['video_path']}".lower()
 
-    def load(self) -> Iterator[Question | SetAside]:
-        """Every row, file by file in the order of their names."""
-        path = find_path(self.config.path, loader=self.name, wants="a folder of MVBench's JSON files or one of them")
-        if path.is_file():
-            yield from self._file(path)
-            return
-        files = sorted(path.glob("*.json")) or sorted((path / "json").glob("*.json"))
-        if not files:
-            raise InputError(f"{self.name}: no JSON file in {str(path)!r}; it should hold the tasks' files, such as action_antonym.json")
-        read, problems = 0, []
-        for file in files:
-            try:
-                for item in self._file(file):
-                    read += isinstance(item, Question)
-                    yield item
-            except InputError as error:
-                problems.append(error)
-                yield SetAside(str(file), None, str(error))
-        if problems and not read:
-            raise problems[0]
+    def files(self, folder: Path) -> list[Path]:
+        """The tasks' files in the order of their names."""
+        return sorted(folder.glob("*.json")) or sorted((folder / "json").glob("*.json"))
 
-    def _file(self, path: Path) -> Iterator[Question | SetAside]:
+    def file(self, path: Path) -> Iterator[Question | SetAside]:
+        """The questions of one task, or all of the other layout."""
         self._root = beside(path, self.config.media_root, data_folder="json", video_folder="video")
         if all(key in first_record(path) for key in _CONVERSATIONS):
             return self.questions(_turns(read_json_array(path)), path, _TURN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from vidground_core.datasets.base import DatasetConfig
 from vidground_core.datasets.file_loader import BadRow, FileLoader, beside, gold_at, options_of, require, seconds_of, text_of
+from vidground_core.datasets.identifiers import UniqueIds
 from vidground_core.datasets.row_files import Row, find_file, first_record, read_json_lines
 from vidground_core.records import Media, Question, SetAside
 
@@ -46,7 +46,7 @@ class SocialIQ2Loader(FileLoader[SocialIQ2Config]):
         """Every row in file order."""
         path = find_file(self.config.path, loader=self.name, wants="a Social-IQ 2.0 question file (JSON Lines)")
         self._root = beside(path, self.config.media_root, data_folder="qa", video_folder="video")
-        self._seen: Counter[str] = Counter()
+        self._ids = UniqueIds()
         yield from self.questions(read_json_lines(path), path, _KEYS)
 
     def identity(self, row: Row) -> str:
@@ -64,9 +64,8 @@ class SocialIQ2Loader(FileLoader[SocialIQ2Config]):
         answer = gold_at(values["answer_idx"], options, "answer_idx")
         start, end = _span(values.get("ts"))
         text = text_of(values["q"], "question")
-        self._seen[identity] += 1
         return Question(
-            id=identity if self._seen[identity] == 1 else f"{identity}#{self._seen[identity]}",
+            id=self._ids.take(identity),
             text=text,
             answer=answer,
             options=options,
