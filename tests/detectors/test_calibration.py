@@ -11,6 +11,7 @@ from vidground_core.config import build
 from vidground_core.detectors.blind import BlindVLM
 from vidground_core.detectors.calibration import CONTENT_FREE, calibrated, content_free_prior, permutation_prior
 from vidground_core.detectors.multiple_choice import ChoiceConfig
+from vidground_core.detectors.options_only import OptionsOnly
 from vidground_core.errors import ConfigError
 from vidground_core.testing import ListCorpus, run_detector, run_probe
 
@@ -73,6 +74,12 @@ def test_content_free_asks_are_shared_by_all_questions() -> None:
         ["[MASK]", "A. [MASK]", "B. [MASK]"],
     ]
     assert len(calibration) == len(CONTENT_FREE) == 3
+
+
+def test_content_free_options_are_asked_as_the_detector_asks() -> None:
+    own = OptionsOnly(build(OptionsOnly.Config, {"scoring": "letters", "rotations": 1}, "detector 'options-only'"))
+    asked = [words(probe.ask).split("\n")[0] for probe in own.probes(QUESTION) if not probe.counts]
+    assert asked == ["A. N/A", "A. [MASK]", "A. "]
 
 
 @pytest.mark.parametrize(

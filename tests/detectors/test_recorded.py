@@ -159,6 +159,16 @@ def test_no_file_an_absent_file_and_an_empty_one(tmp_path: Path) -> None:
         recorded(write(tmp_path)).expand()
 
 
+def test_a_judge_may_be_named_as_its_model_is(tmp_path: Path, vg: Callable[..., Any]) -> None:
+    rows = [{"id": "q0", "question": "?", "options": ["a", "b"], "answer": "b"}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    file = write(tmp_path, {"id": "q0", "judge": "Org/Model 7B (4 rotations)", "correct": True})
+    vg("detect", tmp_path / "rows.jsonl", "--detector", "recorded", "--set", f"recorded.path={file}", "--out", tmp_path / "out")
+    kept = vg("filter", tmp_path / "out", "--policy", "drop-answerable", "--out", tmp_path / "kept", "--json")
+    assert kept.code == 0, kept.err
+    assert kept.json["reasons"] == {"answered blind by recorded:Org/Model 7B (4 rotations)": 1}
+
+
 def test_numbers_serve_as_ids(tmp_path: Path) -> None:
     file = write(tmp_path, {"id": 7, "judge": "a", "correct": True})
     assert judged(file, [Question("7", "?", "a", ("a", "b"))])["recorded:a"][0].answered is True
@@ -189,7 +199,7 @@ def test_detect_filter_and_audit_by_recorded_judges(tmp_path: Path, vg: Callable
     write(tmp_path, {"id": "q0", "judge": "a", "correct": True})
     changed = vg("detect", str(data), "--detector", "recorded", "--set", f"recorded.path={file}", "--out", out)
     assert changed.code == 2
-    assert "sha256" in changed.err or "recorded" in changed.err
+    assert "detectors.recorded:a.sha256" in changed.err
 
 
 class TestRecordedContract(DetectorContract):

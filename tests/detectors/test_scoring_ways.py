@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vidground_core import Ask, Question, Reply
+from vidground_core import Ask, Question, Reply, Verdict
 from vidground_core.config import build
 from vidground_core.detectors.blind import BlindVLM
 from vidground_core.detectors.multiple_choice import ChoiceConfig
+from vidground_core.tables import read
 from vidground_core.testing import FakeEngine, FakeEngineConfig, run_probe
 
 from .scripted import ScriptedEngine, words
@@ -146,3 +151,16 @@ def test_a_judge_that_fails_is_a_failure() -> None:
     engine = ScriptedEngine(lambda ask: Reply("failed", error="gone") if ask.role == "judge" else "It makes noise.")
     verdict = run_probe(detector(judge="big"), FREE, engine)
     assert (verdict.answered, verdict.conditions["blind"].failed) == (None, 1)
+
+
+def test_a_judge_is_asked_through_the_whole_run(tmp_path: Path, vg: Callable[..., Any]) -> None:
+    rows = [{"id": "f", "question": "what color?", "answer": "red", "kind": "free-form"}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    options = ["--set", "blind-vlm.judge=nano", "--set", "blind-vlm.max_tokens=4"]
+    ran = vg("detect", tmp_path / "rows.jsonl", "--detector", "blind-vlm", "--model", "nano", *options, "--out", tmp_path / "out", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["detectors"][0]["asked"] == 2
+    (verdict,) = read(tmp_path / "out" / "verdicts" / "blind-vlm", Verdict)
+    assert "says nano" in verdict.evidence[0]
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert set(record["resolved"]["detectors"]["blind-vlm"]["engines"]) == {"model", "judge"}

@@ -144,9 +144,9 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
     def _content_free(self, question: Question) -> list[Probe]:
         if self.calibration(question) != "content-free":
             return []
-        letters, order = tuple(LETTERS[: len(question.options)]), range(len(question.options))
-        texts = [render(self.prompt, blanked(question, filler), order) for filler in CONTENT_FREE]
-        return [Probe(Ask((("user", (text,)),), letters), CALIBRATION, tuple(order), counts=False) for text in texts]
+        letters, order = tuple(LETTERS[: len(question.options)]), tuple(range(len(question.options)))
+        texts = [self.text(blanked(question, filler), order) for filler in CONTENT_FREE]
+        return [Probe(Ask((("user", (text,)),), letters), CALIBRATION, order, counts=False) for text in texts]
 
     def _null(self, question: Question) -> list[Probe]:
         if self.config.scoring != "texts" or not self.config.normalise.startswith("pmi") or not question.options:

@@ -36,6 +36,10 @@ class OptionsOnly(ChoiceDetector[OptionsOnlyConfig]):
         """Without options there is nothing to show."""
         return super().unsuited(question) if question.options else "not asked: no options"
 
-    def parts(self, question: Question, order: Sequence[int], condition: str) -> tuple[Part, ...]:
+    def text(self, question: Question, order: Sequence[int]) -> str:
         """The options and the instruction."""
-        return (self.text(replace(question, text=""), order),)
+        return super().text(replace(question, text=""), order)
+
+    def parts(self, question: Question, order: Sequence[int], condition: str) -> tuple[Part, ...]:
+        """The text alone."""
+        return (self.text(question, order),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from vidground_core.errors import InputError, nearest
 from vidground_core.filters.base import Judged, JudgedRows
@@ -16,7 +17,7 @@ def detector_folders(layout: Layout) -> dict[str, Path]:
     """The tables of verdicts there are: folder by detector name ('--' in a folder's name stands for ':')."""
     folder = layout.root / layout.verdicts
     below = sorted(entry for entry in folder.iterdir() if parts(entry)) if folder.is_dir() else []
-    return {entry.name.replace("--", ":"): entry for entry in below}
+    return {unquote(entry.name).replace("--", ":"): entry for entry in below}
 
 
 def judged_rows(directory: Path | Layout, detectors: Sequence[str] | None = None) -> JudgedRows:
