@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,17 @@ def test_bytes_that_are_no_text_stay_in_their_row(tmp_path: Path) -> None:
     path.write_bytes(b'[{"a": "\xff"}, {"a": "b"}]')
     rows = [row.values["a"] for row in read_json_array(path) if isinstance(row, Row)]
     assert rows == ["\udcff", "b"]
+
+
+def test_a_long_array_is_never_in_memory_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "WINDOW_BYTES", 1 << 16)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"text": "x" * 300, "number": number} for number in range(10_000)]))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_json_array(path)) == 10_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 3_000_000
+    assert peak < 1_000_000
