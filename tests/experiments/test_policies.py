@@ -95,10 +95,10 @@ def test_lucky_drops_add_up_over_the_steps(tmp_path: Path, rows: list[Judged]) -
     list(found.decisions())
     errors = found.expected_errors()
     first, second = (step.expected_false_drops for step in found.results)
-    assert first == pytest.approx(0.1, abs=0.1)  # right in four of four is hardly a guess
+    assert first == pytest.approx(20 / 3, rel=0.01)  # twenty are wrong in all four rotations, which stand for a third as many right ones
     assert second == pytest.approx(5, abs=0.1)  # what is left is not known, and five of it go by lot
     assert errors.false_drops == pytest.approx((first or 0) + (second or 0))
-    assert errors.note.startswith("guessing mixture of one (knows 50%, then right 100%), two (knows 25%, then right 100%); trials taken")
+    assert errors.note.startswith("mixture of knowing and guessing: one knows 33% (right 100%, convinced of 100% of the rest), two ")
 
 
 def test_ta_only_counts_its_errors_the_other_way_round(tmp_path: Path, rows: list[Judged]) -> None:
@@ -106,7 +106,7 @@ def test_ta_only_counts_its_errors_the_other_way_round(tmp_path: Path, rows: lis
     found = compose(tmp_path, lucky, (DropAnswerable, {}), (TAOnly, {}))
     list(found.decisions())
     errors = found.expected_errors()
-    assert errors.note.startswith("this control keeps TA: drops are TA questions lost, keeps VG questions guessed; guessing mixture of one")
+    assert errors.note.startswith("this control keeps TA: drops are TA questions lost, keeps VG questions guessed; mixture of knowing")
     assert errors.false_drops == pytest.approx(0)
     assert errors.false_keeps == pytest.approx(20 / 3, rel=0.01)  # 20 missed stand for 20/(K − 1) guessed
 

@@ -99,3 +99,15 @@ def test_numbers_show_the_probability_and_the_cut(judged: Make, decided: Make) -
 def test_without_right_answers_to_count_everything_stays_for_that_reason(judged: Make, decided: Make) -> None:
     (decision,) = decided(GuessCorrected, [judged("q", {"one": (0, 0)})])
     assert (decision.kept, decision.reason) == (True, "no judge's right answers can be counted (one counts no right answers): kept")
+
+
+@pytest.mark.parametrize("convinced", [0.1, 0.5, 1.0])
+def test_the_rate_holds_where_guesses_are_repeated_in_every_rotation(judged: Make, decided: Make, convinced: float) -> None:
+    draw = random.Random(13)
+    rows, truth = [], []
+    for place in range(N):
+        knows = draw.random() < 0.4
+        share = 0.95 if knows else float(draw.random() < 0.25) if draw.random() < convinced else 0.25
+        rows.append(judged(f"q{place}", {"judge": (sum(draw.random() < share for _ in range(4)), 4)}))
+        truth.append(knows)
+    assert lost(decided(GuessCorrected, rows, rate=0.05), truth) <= 0.06

@@ -77,7 +77,7 @@ def test_a_judge_that_only_guesses_knows_nothing_so_all_it_drops_is_luck(judged:
     found = known(rows, "j0")
     dropped = np.array([verdicts["j0"].conditions["blind"].correct >= 2 for _, verdicts in rows])
     assert errors_of(found, dropped) == (dropped.sum(), 0)
-    assert "j0 (no better than guessing)" in found.note
+    assert "j0 is no better than guessing" in found.note
 
 
 def test_right_exactly_once_in_all_rotations_is_guessing(judged: Make) -> None:

@@ -22,9 +22,9 @@ class GuessCorrectedConfig(JudgesConfig):
 class GuessCorrected(Filter[GuessCorrectedConfig]):
     """Drops the questions most probably known to the judges while the expected share of VG questions dropped stays under a stated rate.
 
-    P(TA | right answers, trials, options) comes from a mixture of knowing and guessing, fitted to the whole set (see
-    `evaluation.mixture` and `filters.luck`); questions of equal P(TA) go together or not at all. One trial of a question with K
-    options cannot hold a rate under 1/K: then nothing is dropped, and more rotations are needed. Two passes; counts are held in memory.
+    P(TA | right answers, trials, options) comes from a mixture of knowing, being convinced and guessing, fitted to the whole set (see
+    `filters.guessing`); questions of equal P(TA) go together or not at all. One trial of a question with K options cannot hold a rate under
+    1/K, and neither can rotations in which a judge only repeats itself: then nothing is dropped. Two passes; counts are held in memory.
     """
 
     name = "guess-corrected"

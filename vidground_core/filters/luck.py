@@ -1,11 +1,9 @@
-"""How many grounded questions a filter probably dropped only because the judges guessed right.
+"""How many grounded questions a filter probably dropped only because the judges were right by luck.
 
-Each judge either knows the answer to a question, and is then right with probability q in each trial, or guesses, right with probability
-1/K. A question is TA where at least `least` judges know it. q of each judge comes from `evaluation.mixture`; the shares of the 2^J patterns
-of who knows what are fitted by EM with q held, so that judges may know the same questions (κ is 0.36 to 0.56 in arXiv 2604.05117).
-
-Limits: trials are taken as independent, so a wrong conviction that happens to be right in every rotation counts as knowing, and the number
-of lucky drops is then too low; with one trial a question q is taken as 1, and it is an upper bound.
+A question is TA where at least `least` judges know its answer. What each judge knows, and how it is right by luck, comes from `guessing`;
+the shares of the 2^J patterns of who knows what are fitted by EM with that held, so that judges may know the same questions (κ is 0.36 to
+0.56 in arXiv 2604.05117). What judges do not know they are taken to get right or wrong independently of each other: convictions that they
+share count as known, and the number of lucky drops of several judges is then too low.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlog1py, xlogy
 
-from vidground_core.evaluation.mixture import Mixture, fit_guessing_mixture
+from vidground_core.evaluation.mixture import Mixture
 from vidground_core.filters.base import ExpectedErrors, Judges
+from vidground_core.filters.guessing import Judge, fit_judge
 from vidground_core.records import Question, Verdict
 
 Floats = NDArray[np.float64]
@@ -106,53 +104,41 @@ def knowledge(counts: Counts, judges: Judges) -> Knowledge | str:
     options = np.frombuffer(counts.options, dtype=np.int32)
     if not (options != 1).any():
         return "every question has a single option"
-    fits = {name: fit_guessing_mixture(*counts.of(name), options) for name in countable if _informative(counts, name, options)}
-    knowing = {name: fit for name, fit in fits.items() if fit.pi > 0}
-    if len(knowing) == 1 and judges.least == 1:
-        found = next(iter(knowing.values())).posteriors
-    elif len(knowing) < judges.least:
+    fits = {name: fit for name in countable if (fit := fit_judge(*counts.of(name), options)) is not None}
+    knowing = [(name, fit) for name, fit in fits.items() if fit.known > 0]
+    if len(knowing) < judges.least:
         found = (options == 1).astype(np.float64)
     else:
-        found = _patterns([(*counts.of(name), fit.q) for name, fit in knowing.items()], options, judges.least)
+        found = _patterns([(*counts.of(name), fit) for name, fit in knowing], options, judges.least)
     return Knowledge(found, _note(fits, judges, strange))
 
 
-def _informative(counts: Counts, name: str, options: NDArray[np.int32]) -> bool:
-    return bool(((counts.of(name)[1] > 0) & (options != 1)).any())
-
-
-def _note(fits: Mapping[str, Mixture], judges: Judges, strange: Sequence[str]) -> str:
+def _note(fits: Mapping[str, Judge], judges: Judges, strange: Sequence[str]) -> str:
     told = ", ".join(
-        f"{name} (knows {100 * fit.pi:.0f}%, then right {100 * fit.q:.0f}%{'' if fit.identified else ' assumed'})"
-        if fit.pi > 0
-        else f"{name} (no better than guessing)"
+        f"{name} knows {100 * fit.known:.0f}% (right {100 * fit.q:.0f}%{'' if fit.identified else ' assumed'}"
+        f"{f', convinced of {100 * fit.convinced:.0f}% of the rest' if fit.convinced else ''})"
+        if fit.known > 0
+        else f"{name} is no better than guessing"
         for name, fit in fits.items()
     )
     need = f"; VG is what fewer than {judges.least} of them know" if judges.least > 1 else ""
     left_out = f"; left out: {'; '.join(strange)}" if strange else ""
-    return f"guessing mixture of {told}; trials taken as independent{need}{left_out}"
+    return f"mixture of knowing and guessing: {told}{need}{left_out}"
 
 
-def _patterns(judged: Sequence[tuple[NDArray[np.int32], NDArray[np.int32], float]], options: NDArray[np.int32], least: int) -> Floats:
-    """P(at least `least` judges know), shape (questions,): EM over the shares of who knows what, which has one maximum as q is held."""
+def _patterns(judged: Sequence[tuple[NDArray[np.int32], NDArray[np.int32], Judge]], options: NDArray[np.int32], least: int) -> Floats:
+    """P(at least `least` judges know), shape (questions,): EM over the shares of who knows what, which has one maximum."""
     table = np.stack([options, *(column for right, trials, _ in judged for column in (right, trials))], axis=1)
     cells, place, weights = np.unique(table, axis=0, return_inverse=True, return_counts=True)
-    guess = np.where(cells[:, 0] > 0, 1 / np.maximum(cells[:, 0], 1), 0.0)
     patterns = (np.arange(2 ** len(judged))[:, None] >> np.arange(len(judged))) & 1
-    log_likelihood = np.zeros((len(cells), len(patterns)))
-    for judge, (_, _, q) in enumerate(judged):
-        right, trials = cells[:, 1 + 2 * judge].astype(float), cells[:, 2 + 2 * judge].astype(float)
-        known = xlogy(right, q) + xlog1py(trials - right, -q)
-        guessed = xlogy(right, guess) + xlog1py(trials - right, -guess)
-        log_likelihood += np.where(patterns[:, judge] == 1, known[:, None], guessed[:, None])
-    top = log_likelihood.max(axis=1, keepdims=True)
-    impossible = ~np.isfinite(top[:, 0])
-    likelihood = np.exp(log_likelihood - np.where(np.isfinite(top), top, 0.0))
+    likelihood = np.ones((len(cells), len(patterns)))
+    for number, (_, _, judge) in enumerate(judged):
+        known, unknown = judge.likelihoods(cells[:, 1 + 2 * number], cells[:, 2 + 2 * number], cells[:, 0])
+        likelihood *= np.where(patterns[:, number] == 1, known[:, None], unknown[:, None])
     enough = patterns.sum(axis=1) >= least
-    member = _fitted(likelihood[~impossible], weights[~impossible].astype(np.float64))
-    known_by_enough = np.ones(len(cells))  # where nothing explains a row: right answers that no guess gives
-    known_by_enough[~impossible] = member[:, enough].sum(axis=1)
-    known_by_enough[cells[:, 0] == 1] = 1.0
+    told = (likelihood.sum(axis=1) > 0) & (cells[:, 0] != 1)
+    known_by_enough = np.ones(len(cells))  # one option only, or right answers that no guess gives
+    known_by_enough[told] = _fitted(likelihood[told], weights[told].astype(np.float64))[:, enough].sum(axis=1)
     posteriors: Floats = known_by_enough[place.reshape(-1)]
     return posteriors
 
