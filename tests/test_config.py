@@ -6,6 +6,7 @@ import pytest
 from pydantic import Field
 
 from vidground_core.config import ComponentConfig, build, merge, parse_settings, read_yaml
+from vidground_core.detectors.choice_options import ChoiceConfig
 from vidground_core.errors import ConfigError
 
 
@@ -13,6 +14,12 @@ class Options(ComponentConfig):
     rotations: int = Field(0, ge=0, description="How many rotations.")
     prompt: str = Field("paper", description="Name of the prompt.")
     path: str = Field(description="Where.")
+
+
+def test_a_problem_of_several_options_together_is_its_own_sentence() -> None:
+    with pytest.raises(ConfigError) as error:
+        build(ChoiceConfig, {"pass_at": 4}, "detector 'x'")
+    assert str(error.value) == "detector 'x': pass_at = 4 with samples = 1: pass@k needs at least k samples; raise samples"
 
 
 def test_an_unknown_key_names_the_nearest() -> None:

@@ -39,7 +39,8 @@ def _line(model: type[BaseModel], problem: Any, where: str) -> str:
         return f"{where}: unknown option {path!r}; {nearest(str(problem['loc'][-1]), _section(model, problem['loc'][:-1]).model_fields)}"
     if problem["type"] == "missing":
         return f"{where}: option {path!r} is required"
-    return f"{where}: {path} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {path} = {problem['input']!r}: {message}" if path else f"{where}: {message}"
 
 
 def _section(model: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:

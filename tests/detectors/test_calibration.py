@@ -151,6 +151,7 @@ def test_an_impossible_letter_does_not_win() -> None:
 def test_options_that_contradict_each_other_are_refused(options: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError) as error:
         detector(**options)
+    assert str(error.value).startswith("detector 'blind-vlm': ")
     assert text in str(error.value)
 
 

@@ -125,6 +125,11 @@ def test_what_is_no_prompt_is_said(choice: str | OwnPrompt, text: str) -> None:
     assert text in str(error.value)
 
 
+def test_a_mapping_that_is_no_prompt_is_said() -> None:
+    with pytest.raises(ConfigError, match="prompt: option 'text' is required\nprompt: unknown option 'txt'; did you mean 'text'"):
+        Asking.model_validate({"prompt": {"txt": "a"}})
+
+
 def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_bytes(b"\xff\xfe\xff")

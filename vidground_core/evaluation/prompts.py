@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from vidground_core.config import ComponentConfig
+from vidground_core.config import ComponentConfig, build
 from vidground_core.errors import ConfigError, nearest
 from vidground_core.records import Kind, Question
 
@@ -107,7 +107,9 @@ class OwnPrompt(ComponentConfig):
 
 
 def _from_file(value: Any) -> Any:
-    """A name or a mapping as it is; a path to a file as the text that stands in it."""
+    """A name as it is; a path to a file as the text that stands in it."""
+    if isinstance(value, Mapping):
+        return build(OwnPrompt, value, "prompt")
     if not isinstance(value, str) or value in PROMPTS or not value or not Path(value).is_file():
         return value
     try:
