@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
 
 from vidground_core.cli import options
 from vidground_core.cli.app import Session
 from vidground_core.cli.output import Output, interval, percent
+
+
+class TableFormat(StrEnum):
+    """What the table is printed as."""
+
+    table = "table"
+    csv = "csv"
+    latex = "latex"
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +28,13 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     ctx: typer.Context,
-    dataset: options.DatasetArgument,
+    datasets: Annotated[
+        list[str],
+        typer.Argument(metavar="DATASET...", help="NAME:PATH, a path whose layout is recognised, or a name; several stand side by side."),
+    ],
     detectors: options.Detectors = None,
     out: options.AuditOut = None,
+    format_: Annotated[TableFormat, typer.Option("--format", help="How the result is printed.")] = TableFormat.table,
     model: options.Model = None,
     engine: options.Engine = None,
     executor: options.Executor = None,
@@ -30,47 +44,141 @@ def audit(
     max_failures: options.MaxFailures = None,
     store: options.Store = None,
 ) -> None:
-    """One table: a benchmark's text-only answerability, against chance, with intervals."""
+    """Accuracy without watching, against chance, of any judges on any benchmarks."""
     from vidground_core.cli.steps import prepare
-    from vidground_core.experiments.audit import audit as make_audit
-    from vidground_core.experiments.detection import detect
-    from vidground_core.runs.judged import judged_rows
-    from vidground_core.runs.set_aside import read_set_aside
+    from vidground_core.experiments.auditing import audit_sets
 
     session: Session = ctx.obj
-    flags = options.given(dataset=dataset, detectors=detectors, model=model, engine=engine, executor=executor)
+    flags = options.given(detectors=detectors, model=model, engine=engine, executor=executor)
     flags |= options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
-    ready = prepare(session, flags, sets, base={"detectors": ["question-only"]})
-
-    def finish(layout: Any, data: Any) -> dict[str, Any]:
-        result: dict[str, Any] = make_audit(judged_rows(layout), data.spec).as_json()
-        return {**result, "set_aside": len(read_set_aside(layout.set_aside_file)), "out": str(layout.root)}
-
+    ready = [prepare(session, {"dataset": dataset, **flags}, sets, base={"detectors": ["question-only"]}) for dataset in datasets]
     with options.given_or_temporary(out) as folder:
-        result = detect(ready.assembly, folder, ready.context, passed=ready.passed, verb="audit", finish=finish)
+        result = audit_sets([(one.assembly, one.passed) for one in ready], folder, ready[0].context)
     if out is None:
-        result = {**result, "out": None}
-    session.output.result(result, lambda: show_audit(session.output, result))
+        result = _without_out(result)
+    session.output.result(result, lambda: _show(session.output, result, format_))
+
+
+def _without_out(result: dict[str, Any]) -> dict[str, Any]:
+    """The result of an audit in a folder that is gone."""
+    below = {"audits": [_without_out(one) for one in result["audits"]]} if "audits" in result else {}
+    return {**result, **below, "out": None}
+
+
+def _show(output: Output, result: dict[str, Any], table: TableFormat) -> None:
+    from vidground_core.experiments.audit_tables import judges_csv, latex
+    from vidground_core.experiments.auditing import audits_of
+
+    if table is TableFormat.table:
+        show_audit(output, result)
+    else:
+        text = (judges_csv if table is TableFormat.csv else latex)(audits_of(result))
+        output.result_console.print(text, markup=False, emoji=False, soft_wrap=True, end="")
 
 
 def show_audit(output: Output, result: dict[str, Any]) -> None:
-    """An audit for a person: every judge beside chance and the trivial baselines."""
-    columns = ("judge", ">n", ">accuracy", ">chance", ">gain", "95% interval", ">refused", ">unparsed", ">failed")
-    rows = [_row(judge) for judge in (*result["judges"], *result.get("baselines", []))]
-    output.table(f"{result['dataset']}: {result['questions']} questions, {result['set_aside']} rows set aside; rates in %", columns, rows)
+    """An audit for a person: every judge beside chance and the trivial baselines, and the judges side by side."""
+    from vidground_core.experiments.auditing import audits_of
+
+    audits = audits_of(result)
+    if len(audits) > 1:
+        _show_benchmarks(output, audits)
+    for one in audits:
+        _show_one(output, one)
     if result["out"]:
-        output.line(f"written to {result['out']}")
+        output.line(f"written to {result['out']}: audit.json, audit.csv, audit.tex; vg report {result['out']} makes the page")
 
 
-def _row(judge: dict[str, Any]) -> tuple[str, ...]:
-    gain = None if judge["accuracy"] is None else judge["accuracy"] - judge["chance"]
-    rates = [percent(judge.get(key)) for key in ("refused", "unparsed", "failed")]
+def _show_benchmarks(output: Output, audits: Sequence[Mapping[str, Any]]) -> None:
+    from vidground_core.experiments.audit_tables import matrix, short_names
+
+    names = short_names([one["dataset"] for one in audits])
+    rows = [["chance", *(percent(one["chance"]) for one in audits)]]
+    rows += [
+        [name, *("–" if row is None else f"{percent(row['accuracy'])} {interval(row['interval'])}" for row in cells)]
+        for name, cells in matrix(audits)
+    ]
+    output.table("accuracy without watching in %, with 95% intervals", ("judge", *(f">{name}" for name in names)), rows)
+    output.line("")
+
+
+def _show_one(output: Output, one: Mapping[str, Any]) -> None:
+    columns = (
+        "judge",
+        ">n",
+        ">accuracy",
+        "95% interval",
+        ">chance",
+        ">gain",
+        "95% interval",
+        ">corrected",
+        ">refused",
+        ">unparsed",
+        ">failed",
+    )
+    judges = (*one["judges"], *one["baselines"])
+    output.table(
+        f"{one['dataset']}: {one['questions']} questions, {one['set_aside']} rows set aside; rates in %",
+        columns,
+        [_row(judge) for judge in judges],
+    )
+    for judge in one["judges"]:
+        if judge["explanation"] or not judge["n"]:
+            output.line(f"{judge['name']}: {judge['explanation'] or judge['note']}")
+    if one["agreement"]:
+        _show_agreement(output, one)
+
+
+def _row(judge: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         judge["name"],
         str(judge["n"]),
         percent(judge["accuracy"]),
-        percent(judge["chance"]),
-        percent(gain),
         interval(judge["interval"]),
-        *rates,
+        percent(judge["chance"]),
+        percent(judge["gain"]),
+        interval(judge["gain_interval"]),
+        percent(judge["corrected"]),
+        *(percent(judge[key]) for key in ("refused", "unparsed", "failed")),
     )
+
+
+def _show_agreement(output: Output, one: Mapping[str, Any]) -> None:
+    columns = (
+        "first",
+        "second",
+        ">n",
+        ">alike",
+        ">kappa",
+        "95% interval",
+        ">VG Jaccard",
+        ">accuracy differs by",
+        "95% interval",
+        ">McNemar p",
+    )
+    rows = [
+        (
+            pair["first"],
+            pair["second"],
+            str(pair["n"]),
+            percent(pair["overlap"]),
+            _number(pair["kappa"]),
+            _numbers(pair["kappa_interval"]),
+            percent(pair["jaccard_vg"]),
+            percent(pair["difference"]),
+            interval(pair["difference_interval"]),
+            _number(pair["mcnemar_p"], 3),
+        )
+        for pair in one["agreement"]
+    ]
+    output.table("agreement between judges, where both say yes or no", columns, rows)
+    told = ", ".join(f"{judges}: {questions}" for judges, questions in one["answered_by"].items())
+    output.line(f"questions by the number of judges that answer them: {told}")
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _numbers(low_high: Sequence[float] | None) -> str:
+    return "–" if not low_high else f"[{_number(low_high[0])}, {_number(low_high[1])}]"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vidground_core.evaluation.statistics import Rate, difference, rate, rate_above_chance
-from vidground_core.filters.base import JudgedRows
-from vidground_core.records import Question, Verdict
+import numpy as np
 
-_OUTCOMES = ("refused", "unparsed", "failed")
+from vidground_core.evaluation.statistics import Rate
+from vidground_core.experiments.audit_agreement import Pair, answered_by, pairs, with_interval
+from vidground_core.experiments.audit_columns import Column, Columns, Floats
+from vidground_core.experiments.audit_rates import above_chance, rate_of, resamples_for
+from vidground_core.filters.base import JudgedRows
+
+_ESTIMATES = 4
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,10 @@ class JudgeResult:
     """One line of an audit.
 
     `n` questions were judged (not those of which every trial failed, nor those without a verdict); `accuracy` is their share right,
-    refused and unparsed trials counting as wrong, several trials of a question as their mean. `chance` is the mean of 1/options over the
-    same questions, `gain` accuracy − chance, `corrected` (accuracy − chance)/(1 − chance). `answered` is the share that the judge's rule
-    calls answerable without watching. `refused`, `unparsed` and `failed` are shares of all trials. `note` is for a person.
+    refused and unparsed trials counting as not right, several trials of a question as their mean. `chance` is the mean of 1/options over
+    the same questions, `gain` accuracy − chance, `corrected` (accuracy − chance)/(1 − chance). `attempted` and `attempted_gain` are
+    accuracy and gain over the trials that gave an answer. `answered` is the share that the judge's rule calls answerable without watching.
+    `refused`, `unparsed` and `failed` are shares of all trials. `note` and `reading` are for a person.
     """
 
     name: str
@@ -31,6 +34,8 @@ class JudgeResult:
     chance: float | None
     gain: Rate | None
     corrected: Rate | None
+    attempted: Rate | None = None
+    attempted_gain: Rate | None = None
     answered: float | None = None
     refused: float | None = None
     unparsed: float | None = None
@@ -38,148 +43,131 @@ class JudgeResult:
     scores: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def reading(self) -> str:
+        """What the gain says: "above chance", "below chance" or "like chance", the interval decides; empty where nothing was judged."""
+        return _reading(self.gain)
+
     def as_json(self) -> dict[str, Any]:
         """The object that `vg audit --json` has under `judges` and `baselines`; rates in 0..1, None where nothing was judged."""
-        shares = {name: getattr(self, name) for name in ("answered", *_OUTCOMES)}
         return {
             "name": self.name,
             "n": self.n,
             "accuracy": self.accuracy.value if self.accuracy else None,
             "chance": self.chance,
             "interval": self.accuracy.interval if self.accuracy else None,
-            "gain": self.gain.value if self.gain else None,
-            "gain_interval": self.gain.interval if self.gain else None,
-            "corrected": self.corrected.value if self.corrected else None,
-            "corrected_interval": self.corrected.interval if self.corrected else None,
-            **shares,
+            **with_interval("gain", self.gain),
+            **with_interval("corrected", self.corrected),
+            **with_interval("attempted", self.attempted),
+            **with_interval("attempted_gain", self.attempted_gain),
+            "answered": self.answered,
+            "refused": self.refused,
+            "unparsed": self.unparsed,
+            "failed": self.failed,
             "scores": dict(self.scores),
+            "reading": self.reading,
+            "explanation": explanation(self),
             "note": self.note,
         }
 
 
+def _reading(gain: Rate | None) -> str:
+    if gain is None:
+        return ""
+    return "above chance" if gain.low > 0 else "below chance" if gain.high < 0 else "like chance"
+
+
+def explanation(judge: JudgeResult) -> str:
+    """A sentence on a gain below chance, which is easily misread; empty otherwise."""
+    if judge.reading != "below chance":
+        return ""
+    if _reading(judge.attempted_gain) != "below chance":
+        silent = (judge.refused or 0.0) + (judge.unparsed or 0.0)
+        return (
+            f"below chance only because {100 * silent:.1f}% of the trials gave no answer: "
+            "they count as not right, and are no sign that the video is needed"
+        )
+    return (
+        "below chance: the text points to wrong options, as in a set balanced by videos with other answers to the same question; "
+        "a prior that misleads, not one that is absent"
+    )
+
+
 @dataclass(frozen=True)
 class AuditResult:
-    """An audit: the judges in the order met, and what needs no model at all, for comparison."""
+    """An audit: the judges in the order met, what needs no model at all for comparison, and the judges in pairs.
+
+    `chance` is the mean of 1/options over all questions, open-ended ones counting 0; None where there is no question.
+    """
 
     dataset: str
     questions: int
+    chance: float | None
     judges: tuple[JudgeResult, ...]
     baselines: tuple[JudgeResult, ...]
+    agreement: tuple[Pair, ...] = ()
+    answered_by: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The object of `vg audit --json`."""
         return {
             "dataset": self.dataset,
             "questions": self.questions,
+            "chance": self.chance,
             "judges": [judge.as_json() for judge in self.judges],
             "baselines": [baseline.as_json() for baseline in self.baselines],
+            "agreement": [pair.as_json() for pair in self.agreement],
+            "answered_by": dict(self.answered_by),
         }
-
-
-class _Tallied:
-    """What one judge did, in arrays: a number a question, so that 10^6 questions fit."""
-
-    def __init__(self) -> None:
-        self.right, self.chances, self.groups = array("d"), array("d"), array("q")
-        self.trials = self.ruled = self.answered = 0
-        self.outcomes: Counter[str] = Counter()
-        self.score_sums: dict[str, float] = {}
-        self.score_counts: Counter[str] = Counter()
-
-    def add(self, question: Question, group: int, verdict: Verdict) -> None:
-        for tally in verdict.conditions.values():
-            self.trials += tally.trials
-            self.outcomes.update({name: getattr(tally, name) for name in _OUTCOMES})
-        for name, score in verdict.scores.items():
-            self.score_sums[name] = self.score_sums.get(name, 0.0) + score
-            self.score_counts[name] += 1
-        if verdict.answered is not None:
-            self.ruled += 1
-            self.answered += verdict.answered
-        right = _right(verdict)
-        if right is not None:
-            self.put(right, question.chance, group)
-
-    def put(self, right: float, chance: float, group: int) -> None:
-        self.right.append(right)
-        self.chances.append(chance)
-        self.groups.append(group)
-
-    def result(self, name: str, *, note: str = "") -> JudgeResult:
-        outcomes = {outcome: self.outcomes[outcome] / max(1, self.trials) for outcome in _OUTCOMES}
-        scores = {score: total / self.score_counts[score] for score, total in self.score_sums.items()}
-        answered = self.answered / self.ruled if self.ruled else None
-        if not self.right:
-            return JudgeResult(name, 0, None, None, None, None, answered, **outcomes, scores=scores, note=note or "no question was judged")
-        guessing = sum(self.chances) / len(self.chances)
-        return JudgeResult(
-            name,
-            n=len(self.right),
-            accuracy=rate(self.right, self.groups),
-            chance=guessing,
-            gain=difference(self.right, self.chances, self.groups),
-            corrected=rate_above_chance(self.right, self.chances, self.groups),
-            answered=answered,
-            **outcomes,
-            scores=scores,
-            note=note,
-        )
-
-
-def _right(verdict: Verdict) -> float | None:
-    """The share right of the trials that did not fail; of several conditions, or none, what the rule says. None: not judged."""
-    tallies = [tally for tally in verdict.conditions.values() if tally.trials]
-    if len(tallies) == 1:
-        judged = tallies[0].trials - tallies[0].failed
-        return tallies[0].correct / judged if judged else None
-    return None if verdict.answered is None else float(verdict.answered)
 
 
 def audit(judged: JudgedRows, dataset: str) -> AuditResult:
     """One pass over questions with their verdicts by detector name. `dataset` is the name shown."""
-    judges: dict[str, _Tallied] = {}
-    groups: dict[str, int] = {}
-    baselines = _Baselines()
-    questions = 0
+    columns = Columns()
     for question, verdicts in judged():
-        questions += 1
-        group = groups.setdefault(question.group or question.id, len(groups))
-        baselines.add(question, group)
-        for name, verdict in verdicts.items():
-            judges.setdefault(name, _Tallied()).add(question, group, verdict)
-    results = tuple(tallied.result(name) for name, tallied in judges.items())
-    return AuditResult(dataset, questions, results, baselines.results())
+        columns.add(question, verdicts)
+    columns.close()
+    judges = tuple(_judge(name, column, columns) for name, column in columns.judges.items())
+    chance = float(columns.chances.mean()) if columns.questions else None
+    return AuditResult(dataset, columns.questions, chance, judges, _baselines(columns), pairs(columns), answered_by(columns.judges))
 
 
-class _Baselines:
+def _judge(name: str, column: Column, columns: Columns, *, note: str = "") -> JudgeResult:
+    common: dict[str, Any] = {"answered": column.answered_share, **column.outcome_shares, "scores": column.mean_scores}
+    judged = ~np.isnan(column.right)
+    if not judged.any():
+        return JudgeResult(name, 0, None, None, None, None, **common, note=note or "no question was judged")
+    right, tried, chances = column.right[judged], column.tried[judged], columns.chances[judged]
+    groups = columns.groups[judged].tolist()
+    resamples = resamples_for(len(set(groups)), estimates=_ESTIMATES)
+    found = above_chance(right, chances, groups, resamples=resamples)
+    return JudgeResult(
+        name,
+        n=len(right),
+        accuracy=found.accuracy,
+        chance=float(chances.mean()),
+        gain=found.gain,
+        corrected=found.corrected,
+        attempted=_attempted(right, tried, found.accuracy, groups, resamples),
+        attempted_gain=_attempted(right - chances * tried, tried, found.gain, groups, resamples),
+        **common,
+        note=note,
+    )
+
+
+def _attempted(part: Floats, tried: Floats, same: Rate, groups: list[int], resamples: int) -> Rate | None:
+    """A rate over the trials with an answer; where every trial has one, the rate that there is."""
+    return same if tried.min() == 1.0 else rate_of(part, tried, groups, resamples=resamples)
+
+
+def _baselines(columns: Columns) -> tuple[JudgeResult, ...]:
     """The best fixed position, chosen with the answers at hand, and the longest and the shortest option, ties broken by lot."""
-
-    def __init__(self) -> None:
-        self.gold = array("q")
-        self.longest, self.shortest = _Tallied(), _Tallied()
-
-    def add(self, question: Question, group: int) -> None:
-        if question.gold is None:
-            return
-        lengths = [len(option) for option in question.options]
-        self.gold.append(question.gold)
-        self.longest.put(_lot(lengths, question.gold, max(lengths)), question.chance, group)
-        self.shortest.put(_lot(lengths, question.gold, min(lengths)), question.chance, group)
-
-    def results(self) -> tuple[JudgeResult, ...]:
-        if not self.gold:
-            return ()
-        best = min(Counter(self.gold).items(), key=lambda found: (-found[1], found[0]))[0]
-        position = _Tallied()
-        for gold, chance, group in zip(self.gold, self.longest.chances, self.longest.groups, strict=True):
-            position.put(float(gold == best), chance, group)
-        return (
-            position.result("position", note=f"always option {best + 1}, the best one in hindsight"),
-            self.longest.result("longest", note="the longest option, ties broken by lot"),
-            self.shortest.result("shortest", note="the shortest option, ties broken by lot"),
-        )
-
-
-def _lot(lengths: Sequence[int], gold: int, picked: int) -> float:
-    """The chance that the gold is drawn from the options of the picked length."""
-    return 1 / lengths.count(picked) if lengths[gold] == picked else 0.0
+    position = columns.best_position()
+    if position is None:
+        return ()
+    best, column = position
+    return (
+        _judge("position", column, columns, note=f"always option {best + 1}, the best one in hindsight"),
+        _judge("longest", columns.longest, columns, note="the longest option, ties broken by lot"),
+        _judge("shortest", columns.shortest, columns, note="the shortest option, ties broken by lot"),
+    )
