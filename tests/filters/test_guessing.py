@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from vidground_core.filters.guessing import Judge, fit_judge
+from vidground_core.filters.guessing import NO_CHOICE, Judge, fit_judge
 
 N = 8_000
 
@@ -92,3 +92,17 @@ def test_likelihoods_over_all_outcomes_sum_to_one() -> None:
     right = np.arange(5)
     for likelihood in judge.likelihoods(right, 4, 4):
         assert float((comb(4, right) * likelihood).sum()) == pytest.approx(1)
+
+
+def test_what_a_judge_is_unsure_of_cannot_be_lucky() -> None:
+    """200 right, 30 wrong, 370 without a choice, of four options: 30 / 3 = 10 of the right ones are lucky."""
+    right = np.array([1] * 200 + [0] * 400)
+    trials = np.array([1] * 230 + [NO_CHOICE] * 370)
+    fit = fit_judge(right, trials, 4)
+    assert fit is not None
+    assert fit.known == pytest.approx(190 / 600, abs=1e-3)
+    assert fit.chooses == pytest.approx(40 / 410, abs=1e-3)
+    known, unknown = fit.likelihoods([1, 0, 0], [1, 1, NO_CHOICE], [4, 4, 4])
+    p_known = known * fit.known / (known * fit.known + unknown * (1 - fit.known))
+    assert p_known == pytest.approx([0.95, 0, 0], abs=1e-3)
+    assert float(unknown.sum()) == pytest.approx(1)

@@ -145,3 +145,22 @@ def test_errors_are_plain_numbers() -> None:
     found = Knowledge(np.array([0.25, 1.0, 0.5]), "note")
     mask = np.array([True, False, False])
     assert found.errors(mask, ~mask) == ExpectedErrors(0.75, 1.5, "note")
+
+
+def sure(name: str, p_gold: float, other: float, question: Make) -> Judged:
+    scores = {"p_gold": p_gold, "margin": p_gold - other, "entropy": 1.0}
+    tally = Tally(4, 4 if p_gold > other else 0, p_gold=p_gold)
+    return question(name), {"j": Verdict(name, "j", "mean > 0.5", p_gold, p_gold > 0.5, {"blind": tally}, scores)}
+
+
+def test_a_judge_that_gives_probabilities_is_lucky_only_where_it_is_sure(question: Make) -> None:
+    """Sure and right 200, sure and wrong 30, unsure 370: as many right ones are lucky as the wrong ones tell, 30/(K − 1)."""
+    rows = [
+        sure(f"q{place}", *((0.9, 0.05) if place < 200 else (0.1, 0.7) if place < 230 else (0.3, 0.25)), question) for place in range(600)
+    ]
+    found = known(rows, "j")
+    dropped = np.arange(600) < 200
+    drops, keeps = errors_of(found, dropped)
+    assert drops == pytest.approx(10, abs=0.1)
+    assert keeps == pytest.approx(0, abs=0.1)
+    assert found.note == "mixture of knowing and guessing: j knows 32% (right 100% assumed, unsure of 90% of the rest)"

@@ -8,7 +8,8 @@ choose the same option four times, right or wrong. A judge therefore has three s
 - it guesses afresh in every trial, right with 1/K.
 
 A lucky conviction looks exactly like knowing; how many there are is told by the unlucky ones, (K − 1) times as many. With one trial a
-question the last two states are one, and π is the chance-corrected accuracy. Not covered: convictions that are wrong more often than
+question the last two states are one, and π is the chance-corrected accuracy. Where a judge gives probabilities and is not sure of any
+option, it makes no choice and does not know: only what it is sure of can be lucky. Not covered: convictions that are wrong more often than
 chance (distractors made to mislead), which make the number of lucky ones an upper bound.
 """
 
@@ -22,6 +23,8 @@ from scipy.special import xlog1py, xlogy
 
 Floats = NDArray[np.float64]
 
+NO_CHOICE = -1
+"""In place of a number of trials: the judge was asked and is not sure of any option."""
 _STEPS = 26
 _MOST_ROUNDS = 3_000
 _TOLERANCE = 1e-9
@@ -31,6 +34,8 @@ _TOLERANCE = 1e-9
 class Judge:
     """One judge's shares of `known` and, among the rest, `convinced`; `q` is its chance of a right answer to what it knows.
 
+    Of what it does not know it makes a choice in the share `chooses`.
+
     `identified` is False where q was assumed to be 1, as no question has three trials.
     """
 
@@ -38,15 +43,22 @@ class Judge:
     convinced: float
     q: float
     identified: bool
+    chooses: float = 1.0
 
     def likelihoods(self, right: ArrayLike, trials: ArrayLike, options: ArrayLike) -> tuple[Floats, Floats]:
         """P(right answers | it knows) and P(right answers | it does not), without binomial coefficients; each of shape (questions,)."""
-        known, convinced, guessed = _components(np.asarray(right), np.asarray(trials), np.asarray(options), self.q)
-        return known, self.convinced * convinced + (1 - self.convinced) * guessed
+        right, trials, options = (np.asarray(column) for column in (right, trials, options))
+        asked = np.maximum(trials, 0)
+        known, convinced, guessed = _components(right, asked, options, self.q)
+        unknown = self.convinced * convinced + (1 - self.convinced) * guessed
+        unknown = np.where(trials > 0, self.chooses * unknown, unknown)
+        return np.where(trials == NO_CHOICE, 0.0, known), np.where(trials == NO_CHOICE, 1 - self.chooses, unknown)
 
 
 def fit_judge(right: ArrayLike, trials: ArrayLike, options: ArrayLike) -> Judge | None:
     """The likeliest judge behind `right` answers of `trials` to questions with so many `options` (0: open-ended, never guessed right).
+
+    `trials` are NO_CHOICE where it was sure of no option.
 
     For each q the shares have one maximum, found by EM (Dempster, Laird and Rubin, JRSS B, 1977); q is searched from the middle between
     chance and 1 up to 1. Convictions, and knowing at all, are taken up only where they raise the likelihood by more than a parameter is
@@ -71,8 +83,16 @@ def fit_judge(right: ArrayLike, trials: ArrayLike, options: ArrayLike) -> Judge 
         if likelihood - reached <= saved:
             shares = simpler
             break
-    unknown = shares[1] + shares[2]
-    return Judge(float(shares[0]), float(shares[1] / unknown) if unknown > 0 else 0.0, q, identified)
+    unknown = float(shares[1] + shares[2])
+    unsure = int(((columns[1] == NO_CHOICE) & (columns[2] != 1)).sum())
+    lost = unknown * float(weights.sum())
+    return Judge(
+        known=float(shares[0]) * float(weights.sum()) / (float(weights.sum()) + unsure),
+        convinced=float(shares[1]) / unknown if unknown > 0 else 0.0,
+        q=q,
+        identified=identified,
+        chooses=lost / (lost + unsure) if unsure else 1.0,
+    )
 
 
 def _components(right: NDArray[np.int64], trials: NDArray[np.int64], options: NDArray[np.int64], q: float) -> tuple[Floats, Floats, Floats]:

@@ -8,6 +8,7 @@ share count as known, and the number of lucky drops of several judges is then to
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 
 from vidground_core.evaluation.mixture import Mixture
 from vidground_core.filters.base import ExpectedErrors, Judges
-from vidground_core.filters.guessing import Judge, fit_judge
+from vidground_core.filters.guessing import NO_CHOICE, Judge, fit_judge
 from vidground_core.records import Question, Verdict
 
 Floats = NDArray[np.float64]
 MOST_JUDGES = 8
 _WATCHED = "ordered"
+_MEAN = re.compile(r"mean > ([\d.]+)")
 _TOLERANCE = 1e-10
 _MOST_ROUNDS = 5_000
 
@@ -57,6 +59,9 @@ class Counts:
         if len(tallies) != 1 or name in self.unfit:
             return 0, 0
         tally = next(iter(tallies.values()))
+        settled = _settled(verdict) if verdict else None
+        if settled is not None:
+            return settled
         trials = max(0, tally.trials - tally.failed - tally.refused - tally.unparsed)
         return min(tally.correct, trials), trials
 
@@ -71,8 +76,19 @@ class Counts:
         return tuple(sorted(self._right))
 
     def of(self, judge: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Right answers and trials of a judge, shape (questions,) each."""
+        """Right answers and trials (or NO_CHOICE) of a judge, shape (questions,) each."""
         return np.frombuffer(self._right[judge], dtype=np.int32), np.frombuffer(self._trials[judge], dtype=np.int32)
+
+
+def _settled(verdict: Verdict) -> tuple[int, int] | None:
+    """A probability over the options as one trial: right or wrong where it is sure of an option by its rule's threshold, else no choice."""
+    mean = _MEAN.fullmatch(verdict.rule)
+    if mean is None or not {"p_gold", "margin"} <= verdict.scores.keys():
+        return None
+    gold, least = verdict.scores["p_gold"], float(mean.group(1))
+    if gold > least:
+        return 1, 1
+    return (0, 1) if gold - verdict.scores["margin"] > least else (0, NO_CHOICE)
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,7 @@ def knowledge(counts: Counts, judges: Judges) -> Knowledge | str:
 def _note(fits: Mapping[str, Judge], judges: Judges, strange: Sequence[str]) -> str:
     told = ", ".join(
         f"{name} knows {100 * fit.known:.0f}% (right {100 * fit.q:.0f}%{'' if fit.identified else ' assumed'}"
+        f"{f', unsure of {100 * (1 - fit.chooses):.0f}% of the rest' if fit.chooses < 1 else ''}"
         f"{f', convinced of {100 * fit.convinced:.0f}% of the rest' if fit.convinced else ''})"
         if fit.known > 0
         else f"{name} is no better than guessing"
