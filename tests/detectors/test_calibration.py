@@ -35,12 +35,13 @@ def biased(ask: Ask) -> Reply:
     return logprobs([BIAS[place] * BELIEF.get(shown[place], 1.0) for place in places])
 
 
-def test_the_bias_decides_without_calibration_and_not_with_it() -> None:
+@pytest.mark.parametrize("calibration", ["content-free", "permutations", "auto"])
+def test_the_bias_decides_without_calibration_and_not_with_it(calibration: str) -> None:
     engine = ScriptedEngine(biased)
     raw = run_probe(detector(calibration="none"), QUESTION, engine)
     assert raw.answered is False
     assert raw.shortcut == pytest.approx(0.05 * 0.5 / (0.6 * 0.2 + 0.2 * 0.2 + 0.15 * 0.1 + 0.05 * 0.5))
-    even = run_probe(detector(threshold=0.49), QUESTION, engine)
+    even = run_probe(detector(calibration=calibration, threshold=0.49), QUESTION, engine)
     assert even.shortcut == pytest.approx(0.5)
     assert even.answered is True
     assert even.scores["p_gold_uncalibrated"] == pytest.approx(raw.shortcut)
@@ -65,7 +66,7 @@ def test_the_prior_is_asked_once_for_each_number_of_options() -> None:
 
 
 def test_content_free_asks_are_shared_by_all_questions() -> None:
-    own = detector()
+    own = detector(calibration="content-free")
     first, second = (own.probes(Question(name, name, "red", ("red", "blue"))) for name in "ab")
     calibration = [probe for probe in first if not probe.counts]
     assert calibration == [probe for probe in second if not probe.counts]
@@ -77,7 +78,7 @@ def test_content_free_asks_are_shared_by_all_questions() -> None:
 
 
 def test_content_free_options_are_asked_as_the_detector_asks() -> None:
-    own = OptionsOnly(build(OptionsOnly.Config, {"scoring": "letters", "rotations": 1}, "detector 'options-only'"))
+    own = OptionsOnly(build(OptionsOnly.Config, {"scoring": "letters", "calibration": "content-free"}, "detector 'options-only'"))
     asked = [words(probe.ask).split("\n")[0] for probe in own.probes(QUESTION) if not probe.counts]
     assert asked == ["A. N/A", "A. [MASK]", "A. "]
 
@@ -85,7 +86,7 @@ def test_content_free_options_are_asked_as_the_detector_asks() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, "content-free"),
+        ({}, "permutations"),
         ({"rotations": 0}, "none"),
         ({"rotations": 2}, "none"),
         ({"rotations": 2, "calibration": "content-free"}, "content-free"),
@@ -104,11 +105,14 @@ def test_a_question_with_one_option_has_no_position() -> None:
     assert detector().calibration(Question("q", "?", "yes", ("yes",))) == "none"
 
 
-def test_without_a_usable_prior_there_is_no_answer() -> None:
+@pytest.mark.parametrize("calibration", ["content-free", "permutations"])
+def test_without_a_usable_prior_there_is_no_answer(calibration: str) -> None:
     def silent(ask: Ask) -> Reply:
-        return biased(ask) if "blue" in words(ask) else Reply("failed", error="gone")
+        return biased(ask) if "What colour?" in words(ask) else Reply("failed", error="gone")
 
-    verdict = run_probe(detector(), QUESTION, ScriptedEngine(silent))
+    other = Question("o", "What shape?", "red", QUESTION.options, group="w")
+    own = detector(calibration=calibration, calibration_questions=1)
+    verdict = run_probe(own, QUESTION, ScriptedEngine(silent), ListCorpus([other, QUESTION]))
     assert (verdict.answered, verdict.conditions["blind"].failed) == (None, 1)
     assert verdict.evidence == ("blind ABCD: failed: no log-probabilities to calibrate with",)
 
@@ -117,7 +121,15 @@ def test_one_of_the_content_free_inputs_is_enough() -> None:
     def half(ask: Ask) -> Reply:
         return Reply("failed", error="gone") if "[MASK]" in words(ask) else biased(ask)
 
-    assert run_probe(detector(), QUESTION, ScriptedEngine(half)).shortcut == pytest.approx(0.5)
+    assert run_probe(detector(calibration="content-free"), QUESTION, ScriptedEngine(half)).shortcut == pytest.approx(0.5)
+
+
+def test_replies_judged_outside_a_run_have_no_prior_from_other_questions() -> None:
+    own = detector()
+    (probe,) = own.probes(QUESTION)
+    verdict = own.verdict(QUESTION, [biased(probe.ask)])
+    assert verdict.conditions["blind"].failed == 0
+    assert "p_gold_uncalibrated" not in verdict.scores
 
 
 def test_the_formulas() -> None:

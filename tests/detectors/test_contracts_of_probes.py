@@ -68,7 +68,12 @@ class TestPmi(DetectorContract):
 
 class TestContentFree(DetectorContract):
     component = BlindVLM
-    options = {"rotations": 1}  # noqa: RUF012
+    options = {"rotations": 1, "calibration": "content-free"}  # noqa: RUF012
+
+
+class TestPermutations(DetectorContract):
+    component = BlindVLM
+    options = {"rotations": 1, "calibration_questions": 4}  # noqa: RUF012
 
 
 class TestPassAtK(DetectorContract):

@@ -48,8 +48,8 @@ class ChoiceConfig(ProbeConfig):
     threshold: float = Field(0.5, ge=0, le=1, description="For the rule mean, and for pass@k: answered above this.")
     calibration: Calibration = Field(
         "auto",
-        description="Against position bias: divide by the prior of each letter, asked with content-free options, or of each position,"
-        " measured on rotations of some questions; auto: only where one rotation is scored by log-probabilities.",
+        description="Against position bias: divide by the prior of each position, measured on rotations of some questions (permutations),"
+        " or of each letter, asked with content-free options; auto: permutations, only where one rotation is scored by log-probabilities.",
     )
     calibration_questions: int = Field(32, ge=1, description="For the calibration permutations: questions it is measured on.")
     samples: int = Field(1, ge=1, description="Replies drawn for each generated answer; more than one are sampled.")

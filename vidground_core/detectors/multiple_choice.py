@@ -103,7 +103,7 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
             return self.config.calibration
         if len(self.orders(question)) > 1 or not self.config.listed:
             return "none"
-        return "content-free" if self.config.scoring == "letters" else "permutations"
+        return "permutations"
 
     def probes(self, question: Question) -> Sequence[Probe]:
         """One probe an order, sample and condition, then those of the calibration and of PMI; none where the question is unsuited."""
@@ -214,7 +214,8 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
 
     def verdict(self, question: Question, replies: Sequence[Reply]) -> Verdict:
         """The verdict on the replies to `probes(question)`, without a judge and without a prior from other questions."""
-        return self.concluded(question, list(zip(self.probes(question), replies, strict=True)))
+        answers = list(zip(self.probes(question), replies, strict=True))
+        return self.concluded(question, answers, calibrate=self.calibration(question) == "content-free")
 
     def concluded(
         self,
@@ -223,14 +224,15 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
         *,
         prior: LogPrior | None = None,
         judged: Mapping[int, Judged] | None = None,
+        calibrate: bool = True,
     ) -> Verdict:
-        """Trials of each condition tallied; the deciding condition under the rule."""
+        """Trials of each condition tallied; the deciding condition under the rule. `calibrate` false leaves the position bias in."""
         reason = self.unsuited(question)
         if reason or not answers:
             return self.nothing(question, reason or "not asked")
         prior = prior or self._letter_prior(answers)
         null = next((null_scores(probe, reply) for probe, reply in answers if probe.condition == NULL), None)
-        reader = ReplyReader(self.config, question, self.calibration(question) != "none", prior, null)
+        reader = ReplyReader(self.config, question, calibrate and self.calibration(question) != "none", prior, null)
         trials: dict[str, list[Trial]] = {condition: [] for condition in self.shown()}
         for place, (probe, reply) in enumerate(answers):
             if probe.counts:
