@@ -68,7 +68,7 @@ class TestPmi(DetectorContract):
 
 class TestContentFree(DetectorContract):
     component = BlindVLM
-    options = {"rotations": 1, "calibration": "content-free"}  # noqa: RUF012
+    options = {"scoring": "letters", "rotations": 1, "calibration": "content-free"}  # noqa: RUF012
 
 
 class TestPermutations(DetectorContract):
