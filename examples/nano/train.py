@@ -131,17 +131,17 @@ def agree(model: Any, clips: Clips, questions: Sequence[Question]) -> None:
             raise SystemExit(f"the batched pass differs from the library's by {gap:.1e} on {question.id}")
 
 
-def evaluate(model: Any, processor: Any, folder: str) -> dict[str, Any]:
-    """All numbers of docs/explanation/nano.md, on the worlds of the demo (seed 0)."""
+def evaluate(model: Any, processor: Any, folder: str, *, seed: int = 0) -> dict[str, Any]:
+    """All numbers of docs/explanation/nano.md; seed 0 is the world of the demo."""
     model.eval()
     clips = Clips(processor)
-    test = list(loader(path="test", folder=folder).load())
-    conflict = list(loader(path="conflict", folder=folder).load())
+    test = list(loader(path="test", seed=seed, folder=folder).load())
+    conflict = list(loader(path="conflict", seed=seed, folder=folder).load())
     clips.add(test + conflict)
     agree(model, clips, test[:30:3])
     splits = {label: [q for q in test + conflict if q.tags["label"] == label] for label in ("vg", "ta", "conflict")}
     hits = {label: measure.right(rows, measure.option_scores(model, clips, rows, blind=False)) for label, rows in splits.items()}
-    pool = texts(1000)
+    pool = texts(1000, seed=seed)
     gold = measure.blind_gold(model, clips, pool)
     return {
         "accuracy": {label: measure.accuracy(model, clips, rows) for label, rows in splits.items()},
@@ -172,9 +172,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for the checkpoint; without it nothing is written")
     parser.add_argument("--evaluate", nargs="?", const="nano", metavar="MODEL", help="only measure a checkpoint (the shipped one)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the world to measure on (0, the demo's)")
     parser.add_argument("--videos", default="", help="folder for the videos; by default the planted data set's own")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change the recipe, such as mixed_steps=900")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change the recipe, such as video_steps=900")
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -187,7 +188,7 @@ def main() -> None:
         model, processor = train(Recipe(**changed), given.videos)
         if given.out:
             save(model, processor, given.out)
-    numbers = evaluate(model, processor, given.videos)
+    numbers = evaluate(model, processor, given.videos, seed=given.seed)
     show(numbers)
     if given.json:
         given.json.write_text(json.dumps(numbers, indent=1) + "\n")
