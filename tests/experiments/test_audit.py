@@ -99,6 +99,7 @@ def test_all_right_and_all_wrong_keep_an_interval() -> None:
     [
         ([Tally(1, 1)] * 60 + [Tally(1)] * 40, "above chance", ""),
         ([Tally(1, 1)] * 25 + [Tally(1)] * 75, "like chance", ""),
+        ([Tally(1, 1)] * 23 + [Tally(1)] * 77, "like chance", "2.0 points below chance, which its interval does not tell from chance"),
         ([Tally(1, 1)] * 5 + [Tally(1)] * 95, "below chance", "the text points to wrong options, as in a set balanced by videos"),
         (
             [Tally(1, 1)] * 8 + [Tally(1, refused=1)] * 80 + [Tally(1)] * 12,
@@ -202,6 +203,11 @@ def test_the_difference_of_two_judges_is_paired() -> None:
     assert 0 < low < 0.2 < high < 0.3
     assert row["mcnemar_p"] < 1e-5
     assert row["shortcut_difference"] == pytest.approx(0.2)
+
+
+def test_the_difference_is_of_the_questions_that_agreement_is_of() -> None:
+    row = pair_of([True] * 30 + [None] * 70, [True] * 20 + [False] * 80).as_json()
+    assert (row["n"], row["difference"]) == (30, pytest.approx(1 / 3))
 
 
 def test_judges_of_different_questions_have_no_agreement() -> None:

@@ -190,7 +190,8 @@ def test_audits_show_judges_and_baselines(tmp_path: Path, directories: Any) -> N
     longest = {"name": "longest", "n": 30, "accuracy": 0.3, "chance": 0.25, "interval": [0.2, 0.4]}
     result = {"dataset": "planted", "questions": 30, "judges": [judge, unjudged], "baselines": [longest]}
     directories.detect(tmp_path, questions, directories.verdicts(questions), verb="audit", result=result)
-    judges = collect(tmp_path).judges
+    (found,) = collect(tmp_path).audits
+    judges = found.judges
     assert [(judge.name, judge.baseline, judge.refused) for judge in judges] == [
         ("question-only", False, 0.1),
         ("blind-llm", False, 0),
@@ -199,6 +200,12 @@ def test_audits_show_judges_and_baselines(tmp_path: Path, directories: Any) -> N
     assert judges[0].accuracy is not None
     assert (judges[0].accuracy.value, judges[0].accuracy.low, judges[0].accuracy.n) == (0.41, 0.3, 30)
     assert judges[1].accuracy is None
+
+
+def test_an_audit_of_another_shape_is_refused(tmp_path: Path, directories: Any) -> None:
+    directories.record(tmp_path, "audit", resolved={"datasets": {"a": {}}}, result={"audits": [{"dataset": "a", "questions": 3}]})
+    with pytest.raises(RunDirectoryError, match=r"not the result of vg audit: KeyError: 'judges'; run vg audit again"):
+        collect(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from vidground_core.records import Decision, Media, Question, SetAside, Verdict
+from vidground_core.experiments.audit import audit
+from vidground_core.records import Decision, Media, Question, SetAside, Tally, Verdict
 from vidground_core.report import collect, render, write_report
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>{{ 7 * 7 }}\u202e&amp;"
@@ -208,13 +209,80 @@ def test_an_audit_shows_the_baselines_apart(tmp_path: Path, directories: Any) ->
     questions = directories.questions(30)
     row = {"n": 30, "accuracy": 0.41, "chance": 0.25, "interval": [0.3, 0.5], "refused": 0.125, "unparsed": None}
     unjudged = {"name": "blind-llm", "n": 0, "accuracy": None, "chance": None, "interval": None, "note": "no question was judged"}
-    result = {"judges": [{"name": "question-only", **row}, unjudged], "baselines": [{"name": "longest", **row}]}
+    result = {
+        "dataset": "planted",
+        "questions": 30,
+        "judges": [{"name": "question-only", **row}, unjudged],
+        "baselines": [{"name": "longest", **row}],
+    }
     directories.detect(tmp_path, questions, directories.verdicts(questions), verb="audit", result=result)
     page = Page(render(collect(tmp_path)))
     assert "audit" in page.sections()
     assert "question-only 30 25.0% 41.0% [30.0, 50.0] 12.5% 0.0% 0.0%" in page.words()
     assert "blind-llm no question was judged 0 none" in page.words()
+    assert "41.0% right without watching: question-only 95% interval 30.0 to 50.0; chance 25.0; 12.5% refused" in page.words()
     assert "Without any model, for comparison longest 30" in page.words()
+
+
+def _audited(dataset: str, rights: dict[str, float], *, n: int = 200, refused: float = 0.0) -> dict[str, Any]:
+    """What `vg audit` finds of judges that are right on a share of `n` questions with four options, and refuse a share."""
+    outcomes = {True: Tally(1, 1), False: Tally(1), None: Tally(1, refused=1)}
+    rows = []
+    for index in range(n):
+        at, share = Question(f"q{index}", "?", "a", ("a", "b", "c", "d")), (index * 7 % n) / n
+        said = {name: True if share < right else None if share >= 1 - refused else False for name, right in rights.items()}
+        rows.append((at, {name: Verdict(at.id, name, "mean", None, yes, {"blind": outcomes[yes]}) for name, yes in said.items()}))
+    return audit(lambda: iter(rows), dataset).as_json()
+
+
+def _audit_run(directories: Any, folder: Path, audits: list[dict[str, Any]], **record: Any) -> Path:
+    """The directory of `vg audit` on several benchmarks."""
+    resolved = {"datasets": {f"set-{i}": {} for i in range(len(audits))}}
+    directories.record(folder, "audit", **({"resolved": resolved, "result": {"audits": audits, "out": "out"}} | record))
+    for index, one in enumerate(audits):
+        directories.record(folder / f"set-{index}", "audit", result=one)
+    return folder
+
+
+def test_several_benchmarks_stand_in_one_table(tmp_path: Path, directories: Any) -> None:
+    audits = [_audited("videomme:a", {"gpt": 0.45, "qwen": 0.39}), _audited("mmvu:b", {"gpt": 0.53})]
+    page = Page(render(collect(_audit_run(directories, tmp_path, audits))))
+    assert page.open == []
+    assert page.sections() == ["summary", "audit", "agreement", "settings"]
+    words = page.words()
+    assert "Judge videomme mmvu chance 25.0% 25.0% gpt 45.0% [" in words
+    assert re.search(r"qwen 39\.0% \[[\d., ]+\] none ", words), "a judge that one benchmark lacks"
+    assert "45.0% right on videomme without watching: gpt, the best judge 95% interval " in words
+    assert "gpt and qwen 200 94.0% 0.88 [" in words
+    assert "Questions by the number of judges that answer them without watching: 0 : 110, 1 : 12, 2 : 78." in words
+
+
+def test_a_gain_below_chance_is_shown_as_what_it_is(tmp_path: Path, directories: Any) -> None:
+    audits = [_audited("tempcompass:a", {"j": 0.1}), _audited("mmvu:b", {"shy": 0.1}, refused=0.8)]
+    words = Page(render(collect(_audit_run(directories, tmp_path, audits)))).words()
+    assert "10.0% [6.0, 14.5] −15.0 [−19.0, −10.5] −20.0 0.0% 0.0% 0.0%" in words
+    assert "j is below chance: the text points to wrong options, as in a set balanced by videos" in words
+    assert "shy is below chance only because 80.0% of the trials gave no answer" in words
+    assert re.search(r"Of the trials with an answer 50\.0% \[[\d., ]+\] are right\.", words)
+
+
+def test_an_audit_half_done_shows_what_there_is(tmp_path: Path, directories: Any) -> None:
+    audits = [_audited("videomme:a", {"gpt": 0.45}), _audited("mmvu:b", {"gpt": 0.53})]
+    folder = _audit_run(directories, tmp_path, audits, status="interrupted", result=None)
+    directories.record(folder / "set-1", "audit", status="interrupted", result=None)
+    page = Page(render(collect(folder)))
+    assert "vg audit is not finished (interrupted): this page shows what there is." in page.words()
+    assert "gpt 200 25.0% 45.0% [" in page.words()
+    assert "mmvu" not in page.words()
+
+
+def test_the_names_of_judges_stay_texts(tmp_path: Path, directories: Any) -> None:
+    audits = [_audited(HOSTILE, {HOSTILE: 0.4, "b": 0.1}), _audited("other", {HOSTILE: 0.2}, refused=0.5)]
+    page = Page(render(collect(_audit_run(directories, tmp_path, audits))))
+    assert page.open == []
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
 
 
 def test_an_open_question_shows_its_answer(tmp_path: Path, directories: Any) -> None:

@@ -167,7 +167,7 @@ def _show_agreement(output: Output, one: Mapping[str, Any]) -> None:
             percent(pair["jaccard_vg"]),
             percent(pair["difference"]),
             interval(pair["difference_interval"]),
-            _number(pair["mcnemar_p"], 3),
+            _probability(pair["mcnemar_p"]),
         )
         for pair in one["agreement"]
     ]
@@ -178,6 +178,10 @@ def _show_agreement(output: Output, one: Mapping[str, Any]) -> None:
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _probability(value: float | None) -> str:
+    return "<0.001" if value is not None and value < 0.001 else _number(value, 3)
 
 
 def _numbers(low_high: Sequence[float] | None) -> str:

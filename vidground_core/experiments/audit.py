@@ -78,9 +78,11 @@ def _reading(gain: Rate | None) -> str:
 
 
 def explanation(judge: JudgeResult) -> str:
-    """A sentence on a gain below chance, which is easily misread; empty otherwise."""
-    if judge.reading != "below chance":
+    """A sentence on a negative gain, which is easily misread; empty otherwise."""
+    if judge.gain is None or judge.gain.value >= 0:
         return ""
+    if judge.reading == "like chance":
+        return f"{-100 * judge.gain.value:.1f} points below chance, which its interval does not tell from chance"
     if _reading(judge.attempted_gain) != "below chance":
         silent = (judge.refused or 0.0) + (judge.unparsed or 0.0)
         return (

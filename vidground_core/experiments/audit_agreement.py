@@ -23,8 +23,8 @@ class Pair:
     """Two judges on the questions of which both say yes (answered, TA) or no (VG).
 
     `overlap` is the share judged alike, `kappa` Cohen's, `jaccard_vg` that of the two VG sets. `difference` is the accuracy of the first
-    minus that of the second where both have one; `mcnemar_p` the mid-p of "both answer equally many"; `shortcut_difference` the mean of
-    the first's score minus the second's (for question-only against a blind probe: Δ against zero-shot).
+    minus that of the second on these questions, `mcnemar_p` the mid-p of "both answer equally many of them". `shortcut_difference` is the
+    mean of the first's score minus the second's where both have one (question-only against a blind probe: Δ against zero-shot).
     """
 
     first: str
@@ -70,7 +70,7 @@ def _pair(first: tuple[str, Column], second: tuple[str, Column], groups: Any, re
         table,
         kappa=kappa_rate(said, also, videos, resamples=resamples) if videos else None,
         jaccard_vg=jaccard_of_no_rate(said, also, videos, resamples=resamples) if videos else None,
-        difference=_paired(one.right, other.right, groups, resamples),
+        difference=_paired(one.right[decided], other.right[decided], groups[decided], resamples),
         shortcut_difference=_paired(one.shortcut, other.shortcut, groups, resamples),
         mcnemar_p=mcnemar(table).mid_p if table.n else None,
     )

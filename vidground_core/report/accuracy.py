@@ -1,4 +1,4 @@
-"""Accuracy of checkpoints per split, as `vg eval` measured it, and the judges of an audit."""
+"""Accuracy of checkpoints per split, as `vg eval` measured it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from vidground_core.errors import RunDirectoryError
 from vidground_core.runs.directory import read_record
 
-from .data import BenchmarkReport, Estimate, Judge, SplitScore
+from .data import BenchmarkReport, Estimate, SplitScore
 
 _SPLITS = ("vg", "ta", "conflict", "full")
 _OUTCOMES = ("refused", "unparsed", "failed")
@@ -81,24 +81,3 @@ def _shown_splits(scores: Iterable[SplitScore]) -> tuple[str, ...]:
     if len(names) == 2 and "full" in names and len(set(sizes.values())) == 1:
         names.remove("full")
     return tuple(names)
-
-
-def judges(result: Mapping[str, Any]) -> tuple[Judge, ...]:
-    """The rows of an audit's result in its order, then the baselines that need no model."""
-    rows = [(row, False) for row in result.get("judges", ())] + [(row, True) for row in result.get("baselines", ())]
-    return tuple(_judge(row, baseline=baseline) for row, baseline in rows)
-
-
-def _judge(row: Mapping[str, Any], *, baseline: bool) -> Judge:
-    judged = row.get("accuracy") is not None and row.get("interval") is not None
-    refused, unparsed, failed = (float(row.get(outcome) or 0) for outcome in _OUTCOMES)
-    return Judge(
-        name=str(row["name"]),
-        baseline=baseline,
-        accuracy=Estimate(row["accuracy"], *_interval(row), row["n"]) if judged else None,
-        chance=row.get("chance"),
-        refused=refused,
-        unparsed=unparsed,
-        failed=failed,
-        note=str(row.get("note") or ""),
-    )

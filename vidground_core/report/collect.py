@@ -11,8 +11,9 @@ from typing import Any
 
 from vidground_core.runs.directory import read_record
 
-from .accuracy import benchmark_reports, judges
-from .data import DetectorReport, ExampleGroup, Flow, Judge, ReportData, Step
+from .accuracy import benchmark_reports
+from .audits import audit_reports
+from .data import DetectorReport, ExampleGroup, Flow, ReportData, Step
 from .places import Places, locate
 from .rows import read_rows
 from .sample import Sampler
@@ -35,7 +36,7 @@ def collect(directory: Path) -> ReportData:
         steps=tuple(_step(directory, folder, run) for folder, run in runs.items()),
         training=training,
         benchmarks=benchmarks,
-        judges=_judges(runs),
+        audits=audit_reports(_audit_result(places, runs), directory),
     )
     if places.questions:
         return _with_questions(base, places, runs)
@@ -90,8 +91,13 @@ def _result(runs: Mapping[Path, Mapping[str, Any]], verb: str) -> Mapping[str, A
     return {}
 
 
-def _judges(runs: Mapping[Path, Mapping[str, Any]]) -> tuple[Judge, ...]:
-    return judges(_result(runs, "audit"))
+def _audit_result(places: Places, runs: Mapping[Path, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The object of `vg audit`; of several benchmarks of which not all are done, those that are."""
+    whole = runs[places.root].get("result")
+    if not places.audits or isinstance(whole, Mapping):
+        return _result(runs, "audit")
+    done = [run["result"] for folder, run in runs.items() if folder != places.root and isinstance(run.get("result"), Mapping)]
+    return {"audits": done} if done else {}
 
 
 def _with_counts(report: DetectorReport, result: Mapping[str, Any]) -> DetectorReport:

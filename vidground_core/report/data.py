@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -192,7 +192,8 @@ class BenchmarkReport:
 class Judge:
     """One row of an audit: accuracy without watching, beside chance; None where no question was judged.
 
-    `baseline`: it needs no model. `refused`, `unparsed` and `failed` are shares of all trials.
+    `baseline`: it needs no model. `gain` is accuracy − chance, `corrected` (accuracy − chance)/(1 − chance), `attempted` the accuracy over
+    the trials that gave an answer. `refused`, `unparsed` and `failed` are shares of all trials; `explanation` says why a gain is negative.
     """
 
     name: str
@@ -203,6 +204,44 @@ class Judge:
     unparsed: float
     failed: float
     note: str
+    gain: Estimate | None = None
+    corrected: Estimate | None = None
+    attempted: Estimate | None = None
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePair:
+    """Two judges on the `n` questions to which both say yes or no; `kappa` and `jaccard_vg` are None where they are not defined.
+
+    `difference` is the accuracy of the first minus that of the second; `p` McNemar's mid-p.
+    """
+
+    first: str
+    second: str
+    n: int
+    overlap: float | None
+    kappa: Estimate | None
+    jaccard_vg: Estimate | None
+    difference: Estimate | None
+    p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """One benchmark's audit. `answered_by` counts the questions that 0, 1, 2, … of the judges answer; `folder` is its directory below."""
+
+    dataset: str
+    name: str
+    questions: int
+    chance: float | None
+    judges: tuple[Judge, ...]
+    pairs: tuple[JudgePair, ...] = ()
+    answered_by: Mapping[str, int] = field(default_factory=dict)
+
+    def judge(self, name: str) -> Judge | None:
+        """The judge of that name, None where this benchmark has none."""
+        return next((judge for judge in self.judges if judge.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +290,7 @@ class ReportData:
     steps: tuple[Step, ...]
     flow: Flow | None = None
     detectors: tuple[DetectorReport, ...] = ()
-    judges: tuple[Judge, ...] = ()
+    audits: tuple[AuditReport, ...] = ()
     planted: tuple[PlantedScore, ...] = ()
     benchmarks: tuple[BenchmarkReport, ...] = ()
     training: tuple[TrainingReport, ...] = ()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidground_core.evaluation import statistics
+from vidground_core.experiments import audit_rates
 
 from .data import Estimate
 
@@ -15,17 +16,9 @@ _FEWEST_RESAMPLES = 400
 
 
 def rate(right: NDArray[np.bool_], groups: NDArray[np.int32]) -> Estimate:
-    """The share of `right`, with a 95% interval that resamples groups.
-
-    Where all are alike every resample is too, and the bootstrap's interval has no width; the exact binomial bound over groups stands
-    there instead (Clopper and Pearson, Biometrika, 1934), which takes a group as one trial.
-    """
-    found = statistics.rate(right.astype(np.float64), groups.tolist(), resamples=_resamples(groups))
-    if found.value not in (0.0, 1.0):
-        return Estimate(found.value, found.low, found.high, found.n)
-    bound = ((1 - statistics.LEVEL) / 2) ** (1 / found.groups)
-    low, high = (bound, 1.0) if found.value else (0.0, 1 - bound)
-    return Estimate(found.value, low, high, found.n)
+    """The share of `right`, with a 95% interval that resamples groups, or the exact bound where all are alike."""
+    found = audit_rates.rate(right.astype(np.float64), groups.tolist(), resamples=_resamples(groups))
+    return Estimate(found.value, found.low, found.high, found.n)
 
 
 def auroc(scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: NDArray[np.int32]) -> Estimate:

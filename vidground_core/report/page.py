@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .data import ReportData
+from .audits import shared_judges
+from .data import Estimate, Judge, ReportData
 from .figures import curves_text, plot, stacked
 from .sample import EXAMPLES_PER_GROUP
 from .wording import FILTERS, checkpoint_meaning, count, counted, percent, percent_bare
@@ -43,7 +44,7 @@ def render(data: ReportData) -> str:
     environment.filters.update(FILTERS)
     css, script = (environment.get_template(name).render() for name in ("report.css", "report.js"))
     environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, examples_limit=EXAMPLES_PER_GROUP, data=data)
-    environment.globals.update(facts=facts(data))
+    environment.globals.update(facts=facts(data), shared_judges=shared_judges(data.audits))
     return environment.get_template("page.html.jinja").render(sections=sections(data), lead=lead(data), policy=_policy(css, script))
 
 
@@ -58,7 +59,8 @@ def sections(data: ReportData) -> tuple[Section, ...]:
     present = (
         (bool(facts(data)), Section("summary", "summary", "Summary")),
         (data.flow is not None, Section("flow", "flow", "From rows read to questions kept")),
-        (bool(data.judges), Section("audit", "audit", "Accuracy without watching")),
+        (bool(data.audits), Section("audit", "audit", "Accuracy without watching")),
+        (any(audit.pairs for audit in data.audits), Section("agreement", "agreement", "Agreement between judges")),
         (bool(data.benchmarks), Section("accuracy", "accuracy", "Accuracy before and after")),
         (bool(data.detectors), Section("detectors", "detectors", "What the detectors say")),
         (bool(data.planted), Section("planted", "planted", "Detectors against the planted truth")),
@@ -79,12 +81,40 @@ def facts(data: ReportData) -> tuple[Fact, ...]:
         if flow.dropped is not None and flow.kept is not None and flow.questions:
             found.append(Fact(percent(flow.dropped / flow.questions), "dropped", counted(flow.dropped, "question")))
             found.append(Fact(percent(flow.kept / flow.questions), "kept", counted(flow.kept, "question")))
-    for detector in data.detectors:
-        if detector.rate:
-            low, high = percent_bare(detector.rate.low), percent_bare(detector.rate.high)
-            note = f"95% interval {low} to {high}; chance {percent_bare(detector.chance)}"
-            found.append(Fact(percent(detector.rate.value), f"answered without watching by {detector.name}", note))
-    return (*found, *_accuracy_facts(data))
+    return (*found, *(_audit_facts(data) if data.audits else _detector_facts(data)), *_accuracy_facts(data))
+
+
+def _detector_facts(data: ReportData) -> list[Fact]:
+    return [
+        Fact(percent(one.rate.value), f"answered without watching by {one.name}", _interval_note(one.rate, one.chance))
+        for one in data.detectors
+        if one.rate
+    ]
+
+
+def _audit_facts(data: ReportData) -> list[Fact]:
+    """All judges of one benchmark; of several benchmarks each one's judge with the highest accuracy."""
+    found = []
+    for one in data.audits:
+        rated = [(judge.accuracy, judge) for judge in one.judges if judge.accuracy and not judge.baseline]
+        if len(data.audits) == 1:
+            found += [Fact(percent(rate.value), f"right without watching: {by.name}", _judge_note(rate, by)) for rate, by in rated]
+        elif rated:
+            rate, by = max(rated, key=lambda pair: pair[0].value)
+            found.append(
+                Fact(percent(rate.value), f"right on {one.name} without watching: {by.name}, the best judge", _judge_note(rate, by))
+            )
+    return found
+
+
+def _judge_note(rate: Estimate, judge: Judge) -> str:
+    refused = f"; {percent(judge.refused)} refused" if judge.refused else ""
+    return _interval_note(rate, judge.chance) + refused
+
+
+def _interval_note(rate: Estimate, chance: float | None) -> str:
+    beside = "" if chance is None else f"; chance {percent_bare(chance)}"
+    return f"95% interval {percent_bare(rate.low)} to {percent_bare(rate.high)}{beside}"
 
 
 def _accuracy_facts(data: ReportData) -> list[Fact]:
@@ -110,7 +140,7 @@ def lead(data: ReportData) -> str:
     return {
         "run": "Which questions can be answered without watching, what training on the others changed, and by how much.",
         "detect": "Which questions can be answered without watching the video.",
-        "audit": "How far this benchmark can be answered without watching.",
+        "audit": f"How far {'these benchmarks' if len(data.audits) > 1 else 'this benchmark'} can be answered without watching.",
         "filter": "Which questions were kept for training, which were dropped, and why.",
         "train": "How the training went.",
         "eval": "How accurately the checkpoint answers, on which questions.",

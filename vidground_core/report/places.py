@@ -18,7 +18,8 @@ class Places:
     """The folders of a run; None or empty where there is no such part.
 
     `questions` is the folder above `questions/` or `kept/` and `dropped/`, `decisions` the one above `decisions/`, `verdicts` the one above
-    `verdicts/`, `set_aside` the one with set_aside.jsonl; `train` and `evals` map the name of an arm or checkpoint to its folder.
+    `verdicts/`, `set_aside` the one with set_aside.jsonl; `train` and `evals` map the name of an arm or checkpoint to its folder, `audits`
+    that of a benchmark where several were audited side by side.
     """
 
     root: Path
@@ -29,11 +30,12 @@ class Places:
     set_aside: Path | None = None
     train: Mapping[str, Path] = field(default_factory=dict)
     evals: Mapping[str, Path] = field(default_factory=dict)
+    audits: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def step_folders(self) -> tuple[Path, ...]:
         """All folders that may hold a run.json: the whole run's first, without repeats."""
-        parts = [self.root, self.questions, self.decisions, *self.train.values(), *self.evals.values()]
+        parts = [self.root, self.questions, self.decisions, *self.train.values(), *self.evals.values(), *self.audits.values()]
         return tuple(dict.fromkeys(part for part in parts if part is not None and (part / RECORD).is_file()))
 
 
@@ -41,12 +43,15 @@ def locate(root: Path) -> Places:
     """The parts of the run in `root`. Raises InputError where there is no folder, RunDirectoryError where it is not a run's."""
     if not root.is_dir():
         raise InputError(f"{str(root)!r}: no such directory; give the --out directory of vg {', '.join(VERBS)}")
-    verb = str(read_record(root).get("verb"))
+    record = read_record(root)
+    verb = str(record.get("verb"))
     if verb == "run":
         detect, filtered = _folder(root / "detect"), _folder(root / "filter")
         train, evals = _children(root / "train"), _children(root / "eval")
         judged = detect or filtered
         return Places(root, verb, questions=judged, verdicts=judged, decisions=filtered, set_aside=judged, train=train, evals=evals)
+    if verb == "audit" and "datasets" in (record.get("resolved") or {}):
+        return Places(root, verb, audits=_children(root))
     if verb in ("detect", "audit"):
         return Places(root, verb, questions=root, verdicts=root, set_aside=root)
     if verb == "filter":

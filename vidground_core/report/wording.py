@@ -58,6 +58,21 @@ def score(value: float) -> str:
     return f"{value:.2f}"
 
 
+def points(value: float) -> str:
+    """A difference of two rates in percentage points, signed."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A number that may be negative, such as κ, two decimals."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """A p-value, three decimals."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def auroc(value: float) -> str:
     """An AUROC, three decimals: near 1 two would hide what matters."""
     return f"{value:.3f}"
@@ -130,6 +145,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "percent_bare": percent_bare,
     "score": score,
     "auroc": auroc,
+    "points": points,
+    "signed": signed,
+    "probability": probability,
     "metric": metric,
     "place": place,
     "label": label,
