@@ -210,3 +210,30 @@ def test_of_two_streams_the_one_that_ffmpeg_calls_best(tmp_path: Path) -> None:
     other = next(iter(DecordReader(scan(str(path))).read(np.array([10]))))
     assert other.std() > 30, "decord takes the best stream now: several streams need not go to PyAV"
     assert shown(path, frames=4) == [2, 7, 12, 17]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "off"),
+    [
+        ("i.png", "RGB", 0),
+        ("i.png", "RGBA", 0),
+        ("i.png", "LA", 0),
+        ("i.png", "P", 0),
+        ("i.png", "1", 0),
+        ("i.gif", "P", 0),
+        ("i.bmp", "RGB", 0),
+        ("i.jpg", "L", 0.5),
+        ("i.jpg", "RGB", 2),
+        ("i.webp", "RGB", 2),
+    ],
+)
+def test_images_are_what_another_library_reads(name: str, mode: str, off: float, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    rows, columns = np.mgrid[0:60, 0:80]
+    picture = np.stack([columns * 3, rows * 4, 255 - columns], -1).clip(0, 255).astype(np.uint8)
+    image.fromarray(picture).convert(mode).save(tmp_path / name)
+    (read,) = load_clip(Clip(str(tmp_path / name), type="image")).array
+    with image.open(tmp_path / name) as reference:
+        difference = np.abs(read.astype(int) - np.asarray(reference.convert("RGB")))
+    # JPEG and WebP store colour at half the size, which the libraries enlarge by different filters.
+    assert difference.mean() <= off

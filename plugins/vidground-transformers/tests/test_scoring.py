@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from vidground_transformers.engine import TransformersEngine
 from vidground_transformers.loading import Loaded
 
@@ -23,15 +24,19 @@ def plain(loaded: Loaded, ask: Ask) -> list[float]:
     processor, model = loaded.processor, loaded.model
     tokenizer = getattr(processor, "tokenizer", processor)
     (role, parts), films, pictures = ask.messages[0], [], []
-    for clip in ask.clips:
-        frames = load_clip(clip)
+    content: Any = []
+    for part in parts:
+        if isinstance(part, str):
+            content.append({"type": "text", "text": part})
+            continue
+        frames = load_clip(part)
         array = torch.tensor(frames.array).permute(0, 3, 1, 2)
-        if getattr(processor, "video_processor", None):
+        if part.type == "video" and getattr(processor, "video_processor", None):
             films.append((array, {"fps": frames.fps, "total_num_frames": len(array), "frames_indices": frames.seconds * frames.fps}))
+            content.append({"type": "video"})
         else:
             pictures.extend(array)
-    kinds = {True: [{"type": "video"}], False: [{"type": "image"}] * len(pictures)}
-    content: Any = [each for part in parts for each in ([{"type": "text", "text": part}] if isinstance(part, str) else kinds[bool(films)])]
+            content.extend([{"type": "image"}] * len(array))
     if not loaded.pictures:
         content = "".join(part for part in parts if isinstance(part, str))
     prompt = tokenizer.apply_chat_template(
@@ -39,7 +44,7 @@ def plain(loaded: Loaded, ask: Ask) -> list[float]:
     )
     media: dict[str, Any] = {"images": pictures} if pictures else {}
     if films:
-        media = {"videos": [array for array, _ in films], "video_metadata": [times for _, times in films], "do_sample_frames": False}
+        media |= {"videos": [array for array, _ in films], "video_metadata": [times for _, times in films], "do_sample_frames": False}
     sums = []
     for tail in ask.continuations:
         # Tokenised apart: a continuation begins a token of its own.
@@ -197,3 +202,22 @@ def test_options_do_not_tie_in_bfloat16(llama: str, started: Callable[..., Trans
     assert reply.logprobs == pytest.approx(expected[tokens].tolist(), abs=1e-3)
     assert len(set(rounded[tokens].tolist())) < len(set(reply.logprobs)) == len(tokens)
     assert not loaded.model.lm_head._forward_hooks
+
+
+@pytest.mark.parametrize("model", ["nano", "qwen2", "qwen3", "llava"])
+def test_images_beside_videos_and_text(
+    model: str, video: Path, tmp_path: Path, started: Callable[..., TransformersEngine], request: pytest.FixtureRequest
+) -> None:
+    frame = load_clip(Clip(str(video), frames=1)).array[0]
+    pictures = {"png": frame, "jpg": frame[::-1]}
+    for kind, array in pictures.items():
+        Image.fromarray(array).save(tmp_path / f"picture.{kind}")
+    shown = [Clip(str(tmp_path / f"picture.{kind}"), type="image") for kind in pictures]
+    given = [Ask((("user", (clip, TEXT)),), TAILS) for clip in (shown[0], Clip(str(video), frames=4), shown[1])]
+    given += [Ask((("user", (*shown, TEXT)),), TAILS), Ask((("user", (TEXT,)),), TAILS), Ask((("user", (shown[0], TEXT)),))]
+    engine = started(request.getfixturevalue(model), max_new_tokens=4)
+    replies = engine.answer_batch(given)
+    for ask, reply in zip(given[:-1], replies, strict=False):
+        assert reply.logprobs == pytest.approx(plain(engine._running.loaded, ask), abs=1e-4)
+    assert replies[0].logprobs != pytest.approx(replies[2].logprobs, abs=1e-4)
+    assert replies[-1].status == "answered"
