@@ -188,11 +188,21 @@ def test_thinking_is_cut_open_or_closed() -> None:
     assert without_thinking("<think>a</think> b <think>c</think> d") == "b   d"
     assert without_thinking("a </think> b") == "b"
     assert without_thinking("<think> a") == ""
-    assert EXTRACTOR_VERSION == "2"
+    assert EXTRACTOR_VERSION == "3"
 
 
 @pytest.mark.parametrize(
-    "text", ["A" * 50_000, "no " + "a" * 20_000, "I would " * 9_000, "A. B. " * 20_000, "<answer>" * 3_000, "(" * 20_000]
+    "text",
+    [
+        "A" * 50_000,
+        "no " + "a" * 20_000,
+        "I would " * 9_000,
+        "A. B. " * 20_000,
+        "<answer>" * 3_000,
+        "(" * 20_000,
+        "it is" + " " * 30_000,
+        "xx." + "\n" * 30_000 + "z",
+    ],
 )
 def test_a_reply_that_runs_on_is_read_in_linear_time(text: str) -> None:
     assert extract(text, OPTIONS).outcome == "unparsed"

@@ -1,425 +1,75 @@
-"""Replies as models write them, and what each one says: the index of an option, or why it says none."""
+"""Replies as models write them (`replies.jsonl`), and what each one says: the letter of an option, or why it says none."""
 
 from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from vidground_core.evaluation.answers import extract
 
-COLOURS = ("red", "blue", "green", "a man is walking")
-YES_NO = ("yes", "no")
-SCENES = ("pick up the ball", "talk to the boy", "wave at the camera", "sit down", "none of the above")
-COUNTS = ("1", "2", "3", "10")
-TIMES = ("Throughout the entire video.", "At the beginning of the video.", "At the end of the video.")
-UNSURE = ("Moving forward", "Moving backward", "It cannot be determined", "The video is not available")
-CHINESE = ("红色", "蓝色", "绿色", "一个男人在走路")
-TEN = tuple(f"item {i}" for i in range(10))
+LETTERS = "ABCDEFGHIJ"
+OPTIONS = {
+    "colours": ("red", "blue", "green", "a man is walking"),
+    "yes-no": ("yes", "no"),
+    "scenes": ("pick up the ball", "talk to the boy", "wave at the camera", "sit down", "none of the above"),
+    "counts": ("1", "2", "3", "10"),
+    "times": ("Throughout the entire video.", "At the beginning of the video.", "At the end of the video."),
+    "unsure": ("Moving forward", "Moving backward", "It cannot be determined", "The video is not available"),
+    "chinese": ("红色", "蓝色", "绿色", "一个男人在走路"),
+    "ten": tuple(f"item {i}" for i in range(10)),
+    "languages": ("C", "C++", "C#"),
+    "one": ("item",),
+    "prices": ("5 apples", "$5", "$6"),
+    "clashing prices": ("5", "$5"),
+}
 
-Row = tuple[str, tuple[str, ...], int | str]
 
-ANSWERED: list[Row] = [
-    # A letter, alone or dressed.
-    ("d", COLOURS, 3),
-    ("D.\n", COLOURS, 3),
-    ("<C>", COLOURS, 2),
-    ("{C}", COLOURS, 2),
-    ("'C'", COLOURS, 2),
-    ('"C"', COLOURS, 2),
-    ("***C***", COLOURS, 2),
-    ("__C__", COLOURS, 2),
-    ("# C", COLOURS, 2),
-    ("> C", COLOURS, 2),
-    ("`C`", COLOURS, 2),
-    ("（C）", COLOURS, 2),
-    ("Ｃ．", COLOURS, 2),
-    ("C。", COLOURS, 2),
-    ("C、绿色", CHINESE, 2),
-    ("\tC\r\n", COLOURS, 2),
-    ("C</s>", COLOURS, 2),
-    ("C<|eot_id|>", COLOURS, 2),
-    ("<|assistant|>C", COLOURS, 2),
-    ("assistant: C", COLOURS, "unparsed"),
-    ("J", TEN, 9),
-    ("(J) item 9", TEN, 9),
-    # A letter and its text.
-    ("C. green", COLOURS, 2),
-    ("C.green", COLOURS, 2),
-    ("C - green", COLOURS, 2),
-    ("C – green", COLOURS, 2),
-    ("C) Green.", COLOURS, 2),
-    ("(C): green", COLOURS, 2),
-    ("**C.** green", COLOURS, 2),
-    ("**C. green**\n\nGrass is usually green.", COLOURS, 2),
-    ("Option C: green", COLOURS, 2),
-    ("Choice C", COLOURS, 2),
-    ("Letter C", COLOURS, 2),
-    ("B. talk to the boy\n\nExplanation: people who kneel usually talk.", SCENES, 1),
-    ("E. none of the above", SCENES, 4),
-    ("None of the above", SCENES, 4),
-    ("The answer is none of the above.", SCENES, 4),
-    # The text alone.
-    ("green", COLOURS, 2),
-    ("GREEN!", COLOURS, 2),
-    ("“green”", COLOURS, 2),
-    ("Yes.", YES_NO, 0),
-    ("No", YES_NO, 1),
-    ("The answer is no.", YES_NO, 1),
-    ("Answer: Yes", YES_NO, 0),
-    ("2", COUNTS, 1),
-    ("10", COUNTS, 3),
-    ("The answer is 3.", COUNTS, 2),
-    ("At the end of the video.", TIMES, 2),
-    ("at the end of the video", TIMES, 2),
-    ("Sit  Down", SCENES, 3),
-    ("Yes, the man does it.", YES_NO, 0),
-    ("No, because he sits.", YES_NO, 1),
-    ("C#", ("C", "C++", "C#"), 2),
-    ("**$5**", ("5 apples", "$5", "$6"), 1),
-    ("$5", ("5", "$5"), 1),
-    ("**$5**", ("5", "$5"), "unparsed"),
-    ("$\\text{C}$", COLOURS, 2),
-    ("\\(C\\)", COLOURS, 2),
-    # After a cue.
-    ("B is wrong. The answer is C.", COLOURS, 2),
-    ("A and B are wrong, so the answer is C.", COLOURS, 2),
-    ("Wait, B is rare. The answer is C.", COLOURS, 2),
-    ("The answer is C. Actually, A man would not be visible.", COLOURS, 2),
-    ("A man is walking. The answer is B.", COLOURS, 1),
-    ("Best answer: C", COLOURS, 2),
-    ("Best option: C", COLOURS, 2),
-    ("Correct answer: C", COLOURS, 2),
-    ("Correct Answer - C", COLOURS, 2),
-    ("Answer: C", COLOURS, 2),
-    ("ANSWER: C", COLOURS, 2),
-    ("Answer:C", COLOURS, 2),
-    ("Answer = C", COLOURS, 2),
-    ("**Answer:** C", COLOURS, 2),
-    ("**Answer: C**", COLOURS, 2),
-    ("### Answer\nC", COLOURS, 2),
-    ("Answer:\n\n**C. green**", COLOURS, 2),
-    ("My answer is C.", COLOURS, 2),
-    ("My final answer is (C).", COLOURS, 2),
-    ("The final answer is C", COLOURS, 2),
-    ("The final answer is: $\\boxed{C}$", COLOURS, 2),
-    ("So the answer must be C.", COLOURS, 2),
-    ("Therefore, the correct answer is: C. green", COLOURS, 2),
-    ("Thus the correct choice is C.", COLOURS, 2),
-    ("The most likely answer is C.", COLOURS, 2),
-    ("The most plausible answer is C. green.", COLOURS, 2),
-    ("The most plausible option is (C).", COLOURS, 2),
-    ("The most likely correct answer is:\n\nC. green", COLOURS, 2),
-    ("The correct answer to the question is C.", COLOURS, 2),
-    ("I would go with C.", COLOURS, 2),
-    ("I'd go with option C.", COLOURS, 2),
-    ("I'll choose C, green.", COLOURS, 2),
-    ("I choose C.", COLOURS, 2),
-    ("I will pick C.", COLOURS, 2),
-    ("My best guess is C.", COLOURS, 2),
-    ("If I had to guess, I would say C.", COLOURS, 2),
-    ("Without the video I would guess C.", COLOURS, 2),
-    ("As an AI I can't watch videos, but the most likely answer is C.", COLOURS, 2),
-    ("Although the video is not available, the most plausible answer is:\n\n**C. green**", COLOURS, 2),
-    ("I'm sorry, I cannot see the video. Based on common sense, the answer is C.", COLOURS, 2),
-    ("Option C is the most plausible.", COLOURS, 2),
-    ("C is most likely.", COLOURS, 2),
-    ("(C) is correct.", COLOURS, 2),
-    ("Grass is usually green, so option C is the best answer.", COLOURS, 2),
-    ("A is unlikely and B is rare, so C is the correct answer.", COLOURS, 2),
-    ("Let's look at the options.\nA. Red is rare.\nB. Blue is rare.\nC. Green is common.\nThe answer is C.", COLOURS, 2),
-    ("Step 1: grass is green.\nStep 2: the field is grass.\nAnswer: C", COLOURS, 2),
-    ("The question asks about the colour of grass.\n\nC", COLOURS, 2),
-    ("C\n\nThe field is covered in grass.", COLOURS, 2),
-    ("C because grass is green", COLOURS, 2),
-    ("C, since the field is grass.", COLOURS, 2),
-    ("C. I cannot see the video, but grass is green.", COLOURS, 2),
-    # Marked answers and thinking.
-    ("<think>\nA? No. B? No.\n</think>\n<answer>\nC\n</answer>", COLOURS, 2),
-    ("<think>The answer is A</think><answer>C. green</answer>", COLOURS, 2),
-    ("<think>I cannot see the video.</think> C", COLOURS, 2),
-    ("<think><answer>A</answer> or so</think><answer>C</answer>", COLOURS, 2),
-    ("<thinking>maybe A</thinking>C", COLOURS, 2),
-    ("<think></think>\n\nC", COLOURS, 2),
-    ("<THINK>A</THINK><ANSWER>C</ANSWER>", COLOURS, 2),
-    ("<answer>C</answer><answer>C</answer>", COLOURS, 2),
-    ("<answer>Option C</answer>", COLOURS, 2),
-    ("<answer>The answer is C</answer>", COLOURS, 2),
-    ("<answer>**C**</answer>", COLOURS, 2),
-    ("<answer>\\boxed{C}</answer>", COLOURS, 2),
-    ("reasoning about A and B </think> <answer>C</answer>", COLOURS, 2),
-    ("\\boxed{C}", COLOURS, 2),
-    ("$$\\boxed{\\text{C}}$$", COLOURS, 2),
-    ("\\boxed{\\mathrm{C}}", COLOURS, 2),
-    ("\\boxed{\\textbf{(C)}}", COLOURS, 2),
-    ("\\boxed{green}", COLOURS, 2),
-    ("A looks right at first. \\boxed{C}", COLOURS, 2),
-    ("\\( \\boxed{C} \\)", COLOURS, 2),
-    ("\\fbox{C}", COLOURS, 2),
-    # Options that sound like refusals.
-    ("It cannot be determined", UNSURE, 2),
-    ("C. It cannot be determined", UNSURE, 2),
-    ("The answer is: It cannot be determined.", UNSURE, 2),
-    ("<answer>It cannot be determined</answer>", UNSURE, 2),
-    ("The video is not available.", UNSURE, 3),
-    # Other languages.
-    ("答案是C", COLOURS, 2),
-    ("答案是：C。", COLOURS, 2),
-    ("答案：C", CHINESE, 2),
-    ("正确答案是C。", CHINESE, 2),
-    ("正确答案是：C. 绿色", CHINESE, 2),
-    ("正确选项是C", CHINESE, 2),
-    ("选C", CHINESE, 2),
-    ("我选择C。", CHINESE, 2),
-    ("应该选C。", CHINESE, 2),
-    ("因此,答案是C。", CHINESE, 2),
-    ("绿色", CHINESE, 2),
-    ("绿色。", CHINESE, 2),
-    ("答案是绿色。", CHINESE, 2),
-    ("答えはCです。", COLOURS, 2),
-    ("正解はCです", COLOURS, 2),
-    ("정답은 C입니다.", COLOURS, 2),
-    ("정답: C", COLOURS, 2),
-    ("La respuesta correcta es la C.", COLOURS, 2),
-    ("Respuesta: C", COLOURS, 2),
-    ("La réponse est C.", COLOURS, 2),
-    ("Réponse : C", COLOURS, 2),
-    ("Die richtige Antwort ist C.", COLOURS, 2),
-    ("Antwort: C", COLOURS, 2),
-    ("A resposta correta é C.", COLOURS, 2),
-    ("La risposta corretta è C.", COLOURS, 2),
-    ("Правильный ответ: C", COLOURS, 2),
-    ("Ответ: C.", COLOURS, 2),
-    ("الإجابة هي C", COLOURS, 2),
-]
+def table() -> list[tuple[str, str, str]]:
+    lines = Path(__file__).with_name("replies.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(row["reply"], row["options"], row["reads"]) for row in map(json.loads, lines)]
 
-UNREADABLE: list[Row] = [
-    ("", COLOURS, "unparsed"),
-    ("\n\n", COLOURS, "unparsed"),
-    ("...", COLOURS, "unparsed"),
-    ("N/A", COLOURS, "unparsed"),
-    ("null", COLOURS, "unparsed"),
-    ("None", COLOURS, "unparsed"),
-    ("nan", COLOURS, "unparsed"),
-    ("<answer>N/A</answer>", COLOURS, "unparsed"),
-    ("?", COLOURS, "unparsed"),
-    ("<think>", COLOURS, "unparsed"),
-    ("<think>C is right", COLOURS, "unparsed"),
-    ("<think>C</think>", COLOURS, "unparsed"),
-    ("<answer></answer>", COLOURS, "unparsed"),
-    ("<answer> </answer>C", COLOURS, "unparsed"),
-    # Letters that are words or parts of words.
-    ("A", ("x",) * 0 + ("item",), 0),
-    ("A cat.", COLOURS, "unparsed"),
-    ("A bird and a dog are playing.", COLOURS, "unparsed"),
-    ("I believe this shows a car.", TEN, "unparsed"),
-    ("I", COLOURS, "unparsed"),
-    ("I don't think so.", TEN, "unparsed"),
-    ("It's difficult but fun.", COLOURS, "unparsed"),
-    ("Dogs", COLOURS, "unparsed"),
-    ("Be careful.", COLOURS, "unparsed"),
-    ("Because C-3PO walks.", COLOURS, "unparsed"),
-    ("Plan B", COLOURS, "unparsed"),
-    ("Vitamin C", COLOURS, "unparsed"),
-    ("The letter on the shirt may be a B or so.", COLOURS, "unparsed"),
-    ("D-Day is in June.", COLOURS, "unparsed"),
-    ("C'est la vie", COLOURS, "unparsed"),
-    ("a.m.", COLOURS, "unparsed"),
-    ("e.g. a ball", COLOURS, "unparsed"),
-    ("U.S.A.", COLOURS, "unparsed"),
-    ("The answer is a matter of taste.", COLOURS, "unparsed"),
-    ("The answer is in the video.", COLOURS, "unparsed"),
-    ("The answer depends on the colour of the shirt.", COLOURS, "unparsed"),
-    ("The answer is a dog.", COLOURS, "unparsed"),
-    ("The option is a good one.", COLOURS, "unparsed"),
-    # Several, or none chosen.
-    ("A B C D", COLOURS, "unparsed"),
-    ("ABCD", COLOURS, "unparsed"),
-    ("AC", COLOURS, "unparsed"),
-    ("A, C", COLOURS, "unparsed"),
-    ("A and C", COLOURS, "unparsed"),
-    ("A & C", COLOURS, "unparsed"),
-    ("A or C", COLOURS, "unparsed"),
-    ("A|C", COLOURS, "unparsed"),
-    ("A\nC", COLOURS, "unparsed"),
-    ("A. red\nC. green", COLOURS, "unparsed"),
-    ("Both A and C.", COLOURS, "unparsed"),
-    ("Either A or C.", COLOURS, "unparsed"),
-    ("Neither A nor C", COLOURS, "unparsed"),
-    ("All of the above", COLOURS, "unparsed"),
-    ("The answer is A or C.", COLOURS, "unparsed"),
-    ("The answer is A, or maybe C.", COLOURS, "unparsed"),
-    ("The answer could be A. The answer could be C.", COLOURS, "unparsed"),
-    ("The answer is A. Wait, the answer is C.", COLOURS, "unparsed"),
-    ("Final answer: A\nFinal answer: C", COLOURS, "unparsed"),
-    ("<answer>A, C</answer>", COLOURS, "unparsed"),
-    ("<answer>A</answer> <answer>C</answer>", COLOURS, "unparsed"),
-    ("\\boxed{A} and \\boxed{C}", COLOURS, "unparsed"),
-    ("<answer>red or green</answer>", COLOURS, "unparsed"),
-    ("red or green", COLOURS, "unparsed"),
-    ("The answer is not C.", COLOURS, "unparsed"),
-    ("It is not C.", COLOURS, "unparsed"),
-    ("C is wrong.", COLOURS, "unparsed"),
-    ("C is not correct.", COLOURS, "unparsed"),
-    ("C is incorrect.", COLOURS, "unparsed"),
-    ("I doubt that C is correct.", COLOURS, "unparsed"),
-    ("Is C correct?", COLOURS, "unparsed"),
-    ("C?", COLOURS, 2),
-    ("The answer isn't C.", COLOURS, "unparsed"),
-    ("A is more likely than C.", COLOURS, "unparsed"),
-    # Beyond the options, or against themselves.
-    ("E", COLOURS, "unparsed"),
-    ("Z", TEN, "unparsed"),
-    ("The answer is E. purple", COLOURS, "unparsed"),
-    ("C. red", COLOURS, "unparsed"),
-    ("The answer is C. red", COLOURS, "unparsed"),
-    ("<answer>C. blue</answer>", COLOURS, "unparsed"),
-    ("purple", COLOURS, "unparsed"),
-    ("4", COUNTS, "unparsed"),
-    ("1 or 2", COUNTS, "unparsed"),
-    ("100", COUNTS, "unparsed"),
-    ("yes and no", YES_NO, "unparsed"),
-    ("Nope", YES_NO, "unparsed"),
-    # Denials, suppositions, second thoughts.
-    ("The wrong answer is C.", COLOURS, "unparsed"),
-    ("The least likely option is C.", COLOURS, "unparsed"),
-    ("If the answer is C, the field is grass.", COLOURS, "unparsed"),
-    ("I do not think the answer is C.", COLOURS, "unparsed"),
-    ("I don't think the correct answer is C.", COLOURS, "unparsed"),
-    ("I would say C is wrong.", COLOURS, "unparsed"),
-    ("I would not choose C.", COLOURS, "unparsed"),
-    ("The answer is C. Wait, actually it is B.", COLOURS, "unparsed"),
-    ("The answer is C.\nActually, B.", COLOURS, "unparsed"),
-    ("C. On second thought, B", COLOURS, "unparsed"),
-    ("C, or maybe B", COLOURS, "unparsed"),
-    ("选项C是错误的", COLOURS, "unparsed"),
-    ("不选C", COLOURS, "unparsed"),
-    ("答案不是C", COLOURS, "unparsed"),
-    ("Ответ: \u0421", COLOURS, "unparsed"),
-    ("Yes and no, it depends.", YES_NO, "unparsed"),
-    ("Yes, or no", YES_NO, "unparsed"),
-    ("red, green", COLOURS, "unparsed"),
-    ("red, rather than green", COLOURS, "unparsed"),
-    # A prompt echoed, or an instruction.
-    ("Answer with the option's letter from the given choices directly.", COLOURS, "unparsed"),
-    ("Options:\nA. red\nB. blue\nC. green\nD. a man is walking\nAnswer:", COLOURS, "unparsed"),
-    ("Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags.", COLOURS, "unparsed"),
-    ("user\nWhat colour?\nA. red\nB. blue", COLOURS, "unparsed"),
-]
 
-REFUSED: list[Row] = [
-    (reply, COLOURS, "refused")
-    for reply in (
-        "Cannot determine without the video",
-        "Cannot be determined.",
-        "I cannot answer this question without seeing the video.",
-        "I can't answer that.",
-        "I can’t view the video.",
-        "I am unable to view videos.",
-        "I'm unable to determine the correct answer.",
-        "I'm not able to watch videos.",
-        "Unable to determine.",
-        "I don't have access to the video.",
-        "I do not have enough information to answer.",
-        "I don't know.",
-        "There is insufficient information to answer the question.",
-        "Not enough information.",
-        "Insufficient context",
-        "Without the video, it is impossible to say.",
-        "It is not possible to determine the answer from the text alone.",
-        "No video was provided, so I cannot answer.",
-        "The video was not provided.",
-        "The frames are not visible to me.",
-        "Please upload the video.",
-        "Could you please provide the video?",
-        "I need to see the video to answer this question.",
-        "I'm sorry, but I can't assist with that.",
-        "I apologize, but I cannot determine which option is right.",
-        "Sorry, I can't help with that.",
-        "As an AI language model, I cannot watch videos.",
-        "As a text-based AI, I can't see the video.",
-        "I must decline to answer.",
-        "I won't guess without the video.",
-        "None of the options can be verified without the video.",
-        "The question cannot be answered without visual context.",
-        "It is unclear without watching the video.",
-        "I'm not sure.",
-        "Unknown",
-        "<answer>Unknown</answer>",
-        "<answer>I cannot determine</answer>",
-        "<think>No video here.</think>I cannot tell.",
-        "\\boxed{\\text{Cannot be determined}}",
-        "The answer is impossible to determine.",
-        "The answer cannot be determined from the given information.",
-        "The correct answer cannot be determined.",
-        "无法确定",
-        "无法回答该问题。",
-        "抱歉，我无法观看视频。",
-        "对不起，我不能回答这个问题。",
-        "没有视频，无法判断。",
-        "我不知道。",
-        "動画がないため判断できません。",
-        "申し訳ありませんが、回答できません。",
-        "わかりません。",
-        "비디오를 볼 수 없습니다.",
-        "알 수 없습니다.",
-        "No puedo responder sin ver el video.",
-        "Lo siento, no tengo acceso al video.",
-        "No se puede determinar.",
-        "Je ne peux pas répondre sans la vidéo.",
-        "Je suis désolé, je ne peux pas voir la vidéo.",
-        "Impossible de déterminer la réponse.",
-        "Ich kann die Frage ohne das Video nicht beantworten.",
-        "Das lässt sich nicht bestimmen.",
-        "Não posso responder sem o vídeo.",
-        "Non posso rispondere senza il video.",
-        "Я не могу ответить без видео.",
-        "Невозможно определить.",
-        "لا أستطيع تحديد الإجابة.",
+def says(reply: str, options: tuple[str, ...], order: tuple[int, ...] | None = None) -> str:
+    found = extract(reply, options, order)
+    return found.outcome if found.option is None else LETTERS[found.option]
+
+
+def test_the_table_holds_enough_of_each_outcome() -> None:
+    rows = table()
+    assert len({row[:2] for row in rows}) == len(rows) >= 150
+    counted = Counter(reads if len(reads) > 1 else "answer" for _, _, reads in rows)
+    assert set(counted) == {"answer", "unparsed", "refused", "failed"}
+    assert min(counted.values()) >= 25
+
+
+@pytest.mark.parametrize(("reply", "options", "reads"), table(), ids=lambda value: value[:40])
+def test_each_reply_says_what_the_table_says(reply: str, options: str, reads: str) -> None:
+    assert says(reply, OPTIONS[options]) == reads
+
+
+@pytest.mark.parametrize("case", ["lower", "upper"])
+def test_case_never_turns_one_answer_into_another(case: str) -> None:
+    turned = {}
+    for reply, options, reads in table():
+        read = says(getattr(reply, case)(), OPTIONS[options])
+        if len(reads) == 1 and len(read) == 1 and read != reads:
+            turned[reply] = (reads, read)
+    assert turned == {}
+
+
+def test_a_reply_without_a_letter_says_the_same_however_options_are_ordered() -> None:
+    order = (2, 3, 0, 1)
+    by_text = (
+        "green",
+        "GREEN!",
+        "The answer is green.",
+        "<answer>green</answer>",
+        "red or green",
+        "I cannot say",
+        "green, because of grass",
     )
-]
-
-FAILED: list[Row] = [
-    (reply, COLOURS, "failed")
-    for reply in (
-        "Failed to obtain answer via API.",
-        "Error",
-        "ERROR: request failed",
-        "Error code: 500 - internal server error",
-        "API Error: Connection error.",
-        "OpenAI API error: rate limit",
-        "Request failed with status code 503",
-        "HTTP 502",
-        "502 Bad Gateway",
-        "504 Gateway Time-out",
-        "<html><head><title>502 Bad Gateway</title></head></html>",
-        "429 Too Many Requests",
-        "Rate limit reached for requests",
-        "Too many requests, please slow down.",
-        "Service Unavailable",
-        "The server is overloaded, please try again later.",
-        "Connection reset by peer",
-        "Connection aborted.",
-        "Read timed out. (read timeout=60)",
-        "timeout",
-        "Timeout error",
-        "Internal Server Error",
-        "Max retries exceeded with url: /v1/chat/completions",
-        '{"error": {"message": "You exceeded your current quota", "code": 429}}',
-        "You exceeded your current quota, please check your plan and billing details.",
-        "CUDA out of memory. Tried to allocate 2.00 GiB",
-        'Traceback (most recent call last):\n  File "a.py", line 1',
-    )
-]
-
-
-def table() -> list[Row]:
-    return ANSWERED + UNREADABLE + REFUSED + FAILED
-
-
-def test_the_table_is_long_enough() -> None:
-    assert len({(reply, options) for reply, options, _ in table()}) == len(table()) >= 150
-
-
-@pytest.mark.parametrize(("reply", "options", "expected"), table(), ids=lambda value: value[:40] if isinstance(value, str) else "")
-def test_each_reply_says_what_the_table_says(reply: str, options: tuple[str, ...], expected: int | str) -> None:
-    found = extract(reply, options)
-    assert (found.outcome if found.option is None else found.option) == expected
+    for reply in by_text:
+        assert says(reply, OPTIONS["colours"], order) == says(reply, OPTIONS["colours"])

@@ -14,7 +14,7 @@ from typing import Literal
 
 from vidground_core.evaluation import phrases
 
-EXTRACTOR_VERSION = "2"
+EXTRACTOR_VERSION = "3"
 
 Outcome = Literal["answer", "refused", "unparsed", "failed"]
 
@@ -26,16 +26,18 @@ _BOXED = re.compile(r"\\f?box(?:ed)?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _MARKDOWN = re.compile(r"[*`#$]+|__+|<\|[^|>]*\|>|</?(?:s|bos|eos|pad)>|\\[()\[\]]|\[/?INST\]")
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(
-    r"[\W_]*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|letter|answer)\b[\W_]*)?([A-Za-z])(?![A-Za-z0-9'’])(.*)\Z",
+    r"[\W_]*(?:(?:(?:the|la)\s+|l['’])?(?:correct\s+)?(?:(?:option|choice|letter|answer|opción|antwort)\b|选项)[\W_]*)?([A-Za-z])(?![A-Za-z0-9'’])(.*)\Z",
     re.DOTALL | re.IGNORECASE,
 )
 _SINGLE = re.compile(r"[\W_]*([A-Za-z])[\W_]*")
 _DELIMITED = re.compile(r"\s*(?:[)\]}>:：、,;\"'”’]+\.?|\.(?=\s|\Z)|\s[-–—]\s)\s*(.*)\Z", re.DOTALL)
-_ANOTHER = re.compile(r"[\W_]*(?:(?:or|and)\b[\W_]*)?([A-Z])(?![\w'’])(\s+[a-z])?")
+_ANOTHER = re.compile(r"[\W_]*(?:(?:or|and|then|also|maybe|perhaps)\b[\W_]*){0,2}([A-Z])(?![\w'’])(\s+[a-z])?")
 _JOINED = re.compile(r"\s*(?:or\b|and\b|[/&|,+])")
 _MARK = re.compile(r"(?<![\w'’.])\(?([A-Z])[.):](?=\s|\Z)")
-_REASON = re.compile(r"\s+(?:because|since|based|due|given)\b", re.IGNORECASE)
+_REASON = re.compile(r"\s+(?:because|since|based|due|given|over|rather than|instead of)\b", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"(.*\S)\s*\(([A-Z])\)\W*", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
 _CLAUSE = re.compile(r"([^,;:\n]+)[,;:]\s+(?!(?:or|and|maybe|perhaps|possibly|not)\b)(?=[a-z]{2})", re.IGNORECASE)
 
@@ -67,8 +69,8 @@ def extract(text: str, options: Sequence[str], order: Sequence[int] | None = Non
     marked = marked_parts(text)
     if marked:
         return reader.outcome(frozenset().union(*map(reader.meant, marked)), marked[-1])
-    found = reader.cued(phrases.FINAL_CUE, body) or reader.cued(phrases.CUE, body) | reader.endorsed(body) or reader.lines(body)
-    return reader.outcome(found, body)
+    head = body[: going_on.start()] if (going_on := phrases.NEXT_QUESTION.search(body)) else ""
+    return reader.outcome((reader.said(head) if head.strip() else frozenset()) or reader.said(body), body)
 
 
 def without_thinking(text: str) -> str:
@@ -167,6 +169,11 @@ class _Reader:
         place = ord(letter.upper()) - ord("A")
         return frozenset({self.shown[place]}) if 0 <= place < len(self.shown) else frozenset()
 
+    def said(self, body: str) -> frozenset[int]:
+        """What a reply without marks says; a lone letter on its first line that a cue contradicts makes it say both."""
+        found = self.cued(phrases.FINAL_CUE, body) or self.cued(phrases.CUE, body) | self.endorsed(body)
+        return found | self.single(body.strip().partition("\n")[0]) if found else self.lines(body)
+
     def meant(self, words: str) -> frozenset[int]:
         """The options that a marked part points to, by itself or by a cue in it."""
         return self.claimed(words) or self.cued(phrases.CUE, words)
@@ -177,9 +184,15 @@ class _Reader:
             self.single(words)
             or self.named(words)
             or self._lettered(words)
+            or self._bracketed(words)
             or self.named(_SENTENCE.split(words.strip(), maxsplit=1)[0])
             or self._clause(words)
         )
+
+    def _bracketed(self, words: str) -> frozenset[int]:
+        """An option's text with its letter after it in brackets."""
+        match = _IN_BRACKETS.fullmatch(words)
+        return self.named(match.group(1)) & self.place(match.group(2)) if match else frozenset()
 
     def _clause(self, words: str) -> frozenset[int]:
         """An option's text before a comma ("Yes, he does"), where no other option's text follows."""
@@ -206,7 +219,8 @@ class _Reader:
             return claim | self.named(rest)
         joined = _JOINED.match(rest)
         if joined:
-            return claim | self._another(rest[joined.end() :])
+            other = self._another(rest[joined.end() :])
+            return claim | other if other else frozenset()
         return claim if letter.isupper() and _REASON.match(rest) else frozenset()
 
     def _explained(self, claim: frozenset[int], tail: str) -> frozenset[int]:
@@ -215,7 +229,7 @@ class _Reader:
         if named:
             own = {self.options[index] for index in claim}
             return claim if any(self.options[index] in own for index in named) else claim | named
-        if is_refusal(tail) and not phrases.ALTHOUGH.search(tail):
+        if phrases.DENIED.match(tail) or (is_refusal(tail) and not phrases.ALTHOUGH.search(tail)):
             return frozenset()
         marks = frozenset().union(*(self.place(letter) for letter in _MARK.findall(tail)))
         return claim | self._another(tail) | marks
@@ -239,11 +253,15 @@ class _Reader:
         return frozenset().union(*map(self.place, phrases.RETRACTED.findall(tail)))
 
     def endorsed(self, body: str) -> frozenset[int]:
-        """Letters that the reply calls correct: "B is the best answer"."""
+        """Letters, alone or with their text, that the reply calls correct: "B is the best answer"."""
         found: frozenset[int] = frozenset()
         for match in phrases.ENDORSED.finditer(body):
-            if not phrases.NOT_ENDORSING.search(match.group("before") or ""):
+            if not match.group("before") or phrases.ENDORSING.search(match.group("before")):
                 found |= self.place(match.group("letter"))
+        for letter, index in zip(_LETTERS, self.shown, strict=False):
+            with_text = rf"(?<!\w){letter}[.):]\s*{re.escape(self.options[index].strip())}[\W_]{{0,3}}"
+            if re.search(with_text + phrases.ENDORSEMENT, body):
+                found |= {index}
         return found
 
     def lines(self, body: str) -> frozenset[int]:

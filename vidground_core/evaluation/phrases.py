@@ -8,31 +8,52 @@ _ADVERB = r"(?:\s+(?:most\s+)?(?:likely|probably|definitely|clearly|therefore|th
 
 FINAL_CUE = re.compile(rf"\bfinal answer{_ADVERB}\s*(?:is\b|[:：=]){_ADVERB}\s*:?", re.IGNORECASE)
 
+# Nothing but one letter up to the end of the line.
+_LONE = r"(?=\W{0,4}(?:option\s{1,3})?\W{0,4}(?-i:[A-Z])\W{0,8}(?:\n|\Z))"
+
 CUE = re.compile(
-    rf"\b(?:answer|option|choice)(?: to [^.\n]{{0,60}}?)?(?:\s+(?:is|would be|should be|must be)\b|\s*[:：=]){_ADVERB}\s*:?"
-    r"|\b(?:answer|option|choice)\s+[-–—]\s"
+    rf"\b(?:answer|option|choice)['\"”]?(?: to [^.\n]{{0,60}}?)?(?:\s+(?:is|would be|should be|must be)\b|\s*[:：=]){_ADVERB}\s*:?"
+    r"|\b(?:answer|option|choice)\s+[-–—]\s|\bans\s*[.:：=-]+|\bmy (?:pick|vote|choice) (?:is|would be)\b"
     r"|\bi(?:['’]d| would| will|['’]ll)?(?:\s+have to)?\s+(?:choose|pick|select|say|guess|go with|answer(?: with)?)\b\s*[:,]?"
-    r"|\bguess (?:is|would be)\b\s*:?"
+    r"|\bi(?:['’]m| am) going with\b|\bguess (?:is|would be)\b\s*:?"
+    rf"|\b(?:it['’]s|it (?:is|must be|should be|would be|has to be)|i (?:think|believe)(?: that)?)\b{_LONE}"
+    rf"|(?:^|[,;])\W{{0,6}}(?:so|thus|therefore|hence|probably|(?:most )?likely|definitely|certainly|correct)\b{_LONE}"
+    r"|(?<=[a-z]{2}[.!?])[ \n]{1,3}(?=\(?(?-i:[A-Z])\)?\.?\Z)"
     # Spanish, French, German, Portuguese, Italian, Russian, Arabic.
-    r"|\b(?:respuesta|réponse|antwort|resposta|risposta)(?:\s+\w+)?(?:\s+(?:es|est|ist|lautet|é|è)\b(?:\s+(?:la|le|die)\b)?|\s*[:：])\s*:?"
+    r"|\b(?:respuesta|opción|réponse|antwort|resposta|opção|risposta|opzione)(?:\s+\w+)?"
+    r"(?:\s+(?:es|est|ist|lautet|é|è)\b(?:\s+(?:la|le|die)\b)?|\s*[:：])\s*:?"
     r"|\bответ(?:\s*[:：—-]\s*|\s+(?=[A-Z]\b))|الإجابة(?:\s+الصحيحة)?(?:\s+هي)?\s*[:：]?"
     # Chinese, Japanese, Korean.
-    r"|(?:答案|正解|答え)(?:应该)?(?:是|为|选|は)?\s*[:：]?|选项(?:应该)?(?:是|为|[:：])\s*[:：]?|(?<![不没])选(?!项)择?\s*[:：]?"
+    r"|(?:答案|正解|答え)(?:应该)?(?:是|为|选|は)?\s*[:：]?|(?:选项|正确的)(?:应该)?(?:是|为|[:：])\s*[:：]?|(?<![不没])选(?!项)择?\s*[:：]?"
     r"|(?:정답|답변|답)(?:은|는)?\s*[:：]?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 # What turns the words after it, or the cue after it, into the opposite or a mere supposition.
 DISTANCING = re.compile(
-    r"(?:\b(?:wrong|incorrect|false|worst|bad|least (?:likely|plausible|correct)|unlikely|if|whether|unless|suppose|assuming|not)"
+    r"(?:\b(?:wrong|incorrect|false|worst|bad|least (?:likely|plausible|correct)|unlikely|if|whether|unless|suppose|assuming"
+    r"|not|each|every|other|another)"
     r"|n['’]t)\s+(?:(?:think|believe|say|the|that|this|my|your|correct|right|best|most likely)\s+){0,4}\Z",
     re.IGNORECASE,
 )
 
-ENDORSED = re.compile(
-    r"(?P<before>\b\w{1,30}\W{1,5})?\b(?P<letter>[A-Z])\)?\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|likely|plausible)\b"
+ENDORSEMENT = (
+    r"\s+(?:is|seems|appears|looks|would be)\s+(?:to be\s+)?(?:the\s+)?(?:most\s+)?"
+    r"(?:correct|right|best|likely|plausible|logical|reasonable|suitable|appropriate)\b"
+    r"(?!\s+(?:to be\s+)?(?:wrong|incorrect|false|not\b|in\w+|un\w+|avoided|ruled|excluded|only))"
 )
-NOT_ENDORSING = re.compile(r"\b(?:nor|or|and|not|neither|if|whether|that|unless)\W+\Z", re.IGNORECASE)
+ENDORSED = re.compile(r"(?P<before>\b\w{1,30}\W{1,5})?\b(?P<letter>[A-Z])\)?" + ENDORSEMENT)
+# What may stand before a letter that is endorsed: a mark or one of these words; "team B is the best" is about a team.
+ENDORSING = re.compile(
+    r"(?:[^\w\s]\s*|\n\s*|\b(?:option|choice|answer|letter|so|thus|therefore|hence|think|believe|say|but|then)\s+)\Z", re.IGNORECASE
+)
+
+# After a letter and a mark: the option is turned down.
+DENIED = re.compile(
+    r"\W*(?:(?:this|that|it|which)\s+)?(?:option\s+|choice\s+)?(?:is|seems|looks)\s+(?:\w+\s+)?"
+    r"(?:wrong|incorrect|false|unlikely|implausible|impossible|ruled|eliminated|excluded)\b",
+    re.IGNORECASE,
+)
 
 # A second thought that names another letter.
 RETRACTED = re.compile(
@@ -40,7 +61,11 @@ RETRACTED = re.compile(
     r"([B-HJ-Z]|[AI](?!\s+[a-z]))(?![\w'’])"
 )
 
-COPULA = re.compile(r"\s*(?:です|だ|입니다|이다|예요|이에요)?\W*\Z")
+# What may follow a letter without changing what it says.
+COPULA = re.compile(r"\s*(?:です|だ|번?\s?(?:입니다|이다|예요|이에요)?|选项|项)?\W*\Z")
+
+# A model that goes on with a question of its own after it has answered.
+NEXT_QUESTION = re.compile(r"\n\s{0,8}(?:question|q|user|human|instruction)\s{0,2}\d{0,4}\s{0,2}[:：]", re.IGNORECASE)
 
 REFUSAL = re.compile(
     r"\A\W*(?:unknown|undetermined|undeterminable|unanswerable|uncertain|unclear|unsure)\W*\Z"
