@@ -55,7 +55,7 @@ def test_a_hook_that_raises_is_a_broken_plugin(make_plugin: Make, caplog: pytest
     logging.getLogger("vidground_core").propagate = True
     registry = load_registry(restrict="raising")
     assert "plugin 'raising' (made-raising 1.0) was skipped: OSError: gone" in caplog.text
-    assert registry.names("filter") == ["drop-answerable"]
+    assert registry.names("filter") == load_registry(restrict="").names("filter")
 
 
 @pytest.mark.parametrize(
