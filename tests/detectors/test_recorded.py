@@ -213,3 +213,7 @@ class TestRecordedContract(DetectorContract):
     @property
     def options(self) -> dict[str, Any]:
         return {"path": str(self.file)}
+
+
+class TestRecordedWithoutAFile(DetectorContract):
+    component = Recorded

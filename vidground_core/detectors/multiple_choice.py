@@ -160,8 +160,9 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
 
     def rounds(self, question: Question, probes: Sequence[Probe], corpus: Corpus) -> Rounds:
         """The rounds of a question whose first probes are given."""
-        prior = (yield from self._permuted(question, corpus)) if probes else None
         replies = (yield probes) if probes else ()
+        # After the trials: by then a question before this one may have measured it.
+        prior = (yield from self._permuted(question, corpus)) if probes else None
         judged = (yield from self._judged(question, replies)) if self.config.judge and not question.options else {}
         return self.concluded(question, list(zip(probes, replies, strict=True)), prior=prior, judged=judged)
 

@@ -68,8 +68,8 @@ class Recorded(CorpusDetector[RecordedConfig]):
         return made
 
     def judge_all(self, corpus: Corpus, stages: Stages) -> Iterator[Verdict]:
-        """One verdict a question, in corpus order."""
-        lines = _by_question(self.config.path, self.config.judges)
+        """One verdict a question, in corpus order; without a file no question is covered (`expand` refuses to run so)."""
+        lines = _by_question(self.config.path, self.config.judges) if self.config.path else {}
         found: set[str] = set()
         for question in corpus:
             own = lines.get(question.id, ())
