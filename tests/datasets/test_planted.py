@@ -274,6 +274,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_the_reference_page_names_every_mechanism_and_split() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "planted.md").read_text()
+    assert [name for name in (*MECHANISMS, *SPLITS) if f"| `{name}`" not in page] == []
+
+
 def test_the_loader_imports_neither_numpy_nor_a_decoder() -> None:
     heavy = ("numpy", "av", "torch", "pyarrow")
     code = f"import sys; import vidground_core.datasets.planted.loader; print([m for m in {heavy} if m in sys.modules])"

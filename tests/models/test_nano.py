@@ -16,6 +16,7 @@ import pytest
 
 from vidground_core import Clip, Question
 from vidground_core.datasets.planted.loader import PlantedConfig, PlantedLoader
+from vidground_core.datasets.planted.mechanisms import MECHANISMS
 from vidground_core.evaluation.prompts import PROMPTS, render
 from vidground_core.media import load_clip
 from vidground_core.models import resolve_model
@@ -155,6 +156,21 @@ def test_the_published_numbers_come_out_again(tmp_path: Path) -> None:
         assert name == other
         # Another processor may add in another order: a handful of near ties may fall the other way.
         assert value == pytest.approx(was, abs=0.01), name
+
+
+def test_the_page_gives_the_published_numbers() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "nano.md").read_text()
+    published = json.loads((EXAMPLE / "numbers.json").read_text())
+    for label, ways in published["accuracy"].items():
+        cells = " | ".join(_shown(value) for value in ways.values())
+        assert f"| {label if label == 'conflict' else label.upper()} | {cells} |" in page
+    for mechanism in MECHANISMS:
+        name = f"**held out** (`{mechanism}`) | **" if mechanism == "give-away" else f"`{mechanism}` | "
+        assert f"| {name}{_shown(published['blind AUROC'][mechanism])}" in page
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def _flat(numbers: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
