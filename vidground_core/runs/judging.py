@@ -16,7 +16,7 @@ class OpenQuestion:
     """A question between its first round and its verdict; `row` is its place in the shard `part`.
 
     `asks` are those of the round under way, in the detector's order; `keys` theirs once the clips have digests; `missing` the keys
-    without a reply yet. `media_error` is why its media cannot be shown.
+    without a reply yet. `media_error` is why its media cannot be shown, `unreadable` holds the keys of asks that failed for that.
     """
 
     question: Question
@@ -30,6 +30,7 @@ class OpenQuestion:
     begun: bool = False
     verdict: Verdict | None = None
     media_error: tuple[str, str] | None = None
+    unreadable: set[bytes] = field(default_factory=set)
 
 
 def begin(detector: ProbeDetector[Any], question: Question, corpus: Corpus, *, part: str, row: int) -> OpenQuestion:
@@ -76,6 +77,31 @@ def resolve_clips(detector: ProbeDetector[Any], states: Sequence[OpenQuestion]) 
                 state.asks[index] = _with_clips(ask, found)
         except MediaError as error:
             _set_aside(detector, state, path, error)
+
+
+def blamed_clips(state: OpenQuestion) -> dict[bytes, Clip]:
+    """The clips that failed replies of the round name in their errors, by the keys of their asks."""
+    asks = zip(state.keys, state.asks, strict=True)
+    failed = [(key, ask, state.replies[key].error) for key, ask in asks if key in state.replies and state.replies[key].status == "failed"]
+    return {key: clip for key, ask, error in failed for clip in ask.clips if repr(clip.path) in error}
+
+
+def set_aside_unreadable(detector: ProbeDetector[Any], states: Sequence[OpenQuestion]) -> None:
+    """Gives a question an empty verdict where a clip that a failed reply names cannot be decoded here either.
+
+    Only so a file that breaks off at a sampled frame is told from an engine that fails. Decodes, so it runs in a thread.
+    """
+    from vidground_core.media import load_clip
+
+    for state in states:
+        blamed = blamed_clips(state)
+        for clip in dict.fromkeys(blamed.values()):
+            try:
+                load_clip(clip)
+            except MediaError as error:
+                state.unreadable = set(blamed)
+                _set_aside(detector, state, clip.path, error)
+                break
 
 
 def needs_digest(state: OpenQuestion) -> bool:

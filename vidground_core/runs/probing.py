@@ -12,7 +12,7 @@ from vidground_core.detectors.base import Corpus, ProbeDetector
 from vidground_core.errors import EngineError
 from vidground_core.events import Event
 from vidground_core.records import Ask, Question, Reply, SetAside, Verdict, reply_key
-from vidground_core.runs.judging import OpenQuestion, begin, needs_digest, resolve_clips, step
+from vidground_core.runs.judging import OpenQuestion, begin, blamed_clips, needs_digest, resolve_clips, set_aside_unreadable, step
 from vidground_core.runs.options import BoundDetector
 from vidground_core.runs.queue import AskQueue
 from vidground_core.runs.session import Session
@@ -54,6 +54,7 @@ class ProbePass:
         self._rows = self._open_rows()
         self._trouble: Exception | None = None
         self._stopped = False
+        self._unreadable: set[bytes] = set()
         self.counts = ShardCounts()
 
     @property
@@ -63,8 +64,8 @@ class ProbePass:
 
     @property
     def failed(self) -> list[Reply]:
-        """The failures that no retry mended, in the order they came."""
-        return [reply for queue in self._queues.values() for reply in queue.failed.values()]
+        """The failures that no retry mended, in the order they came; without those of media that cannot be decoded."""
+        return [reply for queue in self._queues.values() for key, reply in queue.failed.items() if key not in self._unreadable]
 
     def stop(self) -> None:
         """Opens nothing more and hands out no more asks; `run` returns when what is under way has come back."""
@@ -126,8 +127,12 @@ class ProbePass:
     async def _advance(self, states: list[OpenQuestion]) -> None:
         """Steps the questions until each waits for an engine or has its verdict, with one look-up in the store a wave."""
         while states:
+            blaming = [state for state in states if blamed_clips(state)]
+            if blaming:
+                await asyncio.to_thread(set_aside_unreadable, self._detector, blaming)
             for state in states:
-                step(self._detector, state)
+                if state.verdict is None:
+                    step(self._detector, state)
             unresolved = [state for state in states if needs_digest(state)]
             if unresolved:
                 await asyncio.to_thread(resolve_clips, self._detector, unresolved)
@@ -187,6 +192,8 @@ class ProbePass:
             shard.left -= 1
             if state.media_error is not None:
                 shard.media += 1
+                shard.failed -= state.unreadable
+                self._unreadable |= state.unreadable
                 path, reason = state.media_error
                 self._session.set_aside.add(SetAside(path, None, reason, state.question.id))
             if shard.left == 0:
@@ -194,8 +201,7 @@ class ProbePass:
         self._open -= len(judged)
         self._judged += len(judged)
         if judged:
-            failed = sum(len(queue.failed) for queue in self._queues.values())
-            self._session.advance(self._detector.name, self._judged, self.sent, failed)
+            self._session.advance(self._detector.name, self._judged, self.sent, len(self.failed))
 
     async def _commit(self, part: str, shard: _Shard) -> None:
         verdicts = [verdict for verdict in shard.verdicts if verdict is not None]
