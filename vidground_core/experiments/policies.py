@@ -95,7 +95,10 @@ class Composition:
             taker.close()
 
     def expected_errors(self) -> ExpectedErrors:
-        """The sum over the steps, each judged by the judges that its policy reads; what is kept counts by the strictest of them."""
+        """The sum over the steps, each judged by the judges that its policy reads; what is kept counts by the strictest of them.
+
+        For the control that keeps TA, false keeps are the VG questions that it keeps, and there are no false drops.
+        """
         import numpy as np
 
         dropped_by = np.frombuffer(self._dropped_by, dtype=np.int8)
@@ -113,13 +116,11 @@ class Composition:
         if len(known) < len(drops) or not told:
             return ExpectedErrors(note=f"not estimated: {'; '.join(notes)}")
         kept = np.max([found.posteriors for found in told], axis=0)[dropped_by < 0].sum()
-        if isinstance(self.policies[-1], TAOnly):
-            return self._turned_round(told[-1], dropped_by < 0, "; ".join(notes))
+        if isinstance(self.policies[self._first], TAOnly):
+            self.results[self._first].expected_false_drops = None
+            lucky = float((1 - told[-1].posteriors[dropped_by < 0]).sum())
+            return ExpectedErrors(None, lucky, f"this control drops VG on purpose and keeps {lucky:.0f} by luck; {'; '.join(notes)}")
         return ExpectedErrors(float(sum(known)), float(kept), "; ".join(notes))
-
-    def _turned_round(self, found: Knowledge, kept: Any, note: str) -> ExpectedErrors:
-        known, missed = float((1 - found.posteriors[kept]).sum()), float(found.posteriors[~kept].sum())
-        return ExpectedErrors(missed, known, f"this control keeps TA: drops are TA questions lost, keeps VG questions guessed; {note}")
 
     def _knowledge(self, number: int, cache: dict[Judges, Knowledge | str]) -> Knowledge | str:
         from vidground_core.filters.luck import knowledge
