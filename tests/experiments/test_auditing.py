@@ -48,12 +48,23 @@ def audit(vg: Vg, folder: Path, *names: str, more: tuple[str | Path, ...] = ()) 
     return ran
 
 
-def test_recorded_judges_of_several_sets_stand_side_by_side(sets: Path, vg: Vg, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    ran = audit(vg, sets, "first", "second", more=("--out", out))
-    assert "judge          canonical:first.jsonl  canonical:second.jsonl" in ran.out
-    assert "recorded:gpt: below chance: the text points to wrong options" in ran.out
-    assert "questions by the number of judges that answer them: " in ran.out
+@pytest.fixture(scope="module")
+def runs(sets: Path) -> Path:
+    """Finished runs: each judge alone on the first set, both on both sets, both on a few rows; what was printed beside the last two."""
+    from tests.conftest import run_vg  # type: ignore[import-not-found]
+
+    for judge in ("gpt", "qwen"):
+        audit(run_vg, sets, "first", more=("--set", f"recorded.judges=[{judge}]", "--out", sets / judge))
+    (sets / "both.txt").write_text(audit(run_vg, sets, "first", "second", more=("--out", sets / "both")).out)
+    (sets / "few.json").write_text(audit(run_vg, sets, "first", more=("--limit", "5", "--out", sets / "few", "--json")).out)
+    return sets
+
+
+def test_recorded_judges_of_several_sets_stand_side_by_side(runs: Path) -> None:
+    out, printed = runs / "both", (runs / "both.txt").read_text()
+    assert "judge          canonical:first.jsonl  canonical:second.jsonl" in printed
+    assert "recorded:gpt: below chance: the text points to wrong options" in printed
+    assert "questions by the number of judges that answer them: " in printed
     result = json.loads((out / "audit.json").read_text())
     accuracies = {
         one["dataset"].rsplit("/", 1)[-1]: {judge["name"]: judge["accuracy"] for judge in one["judges"]} for one in result["audits"]
@@ -70,25 +81,27 @@ def test_recorded_judges_of_several_sets_stand_side_by_side(sets: Path, vg: Vg, 
     assert json.loads((out / below[0] / "audit.json").read_text()) == result["audits"][0]
 
 
-def test_the_same_command_does_nothing_when_all_is_done(sets: Path, vg: Vg, tmp_path: Path) -> None:
-    before = audit(vg, sets, "first", "second", more=("--out", tmp_path / "out", "--json")).json
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("run.json")}
-    assert audit(vg, sets, "first", "second", more=("--out", tmp_path / "out", "--json")).json == before
+def test_the_same_command_does_nothing_when_all_is_done(runs: Path, vg: Vg) -> None:
+    out = runs / "both"
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("run.json")}
+    assert len(made) == 3
+    again = audit(vg, runs, "first", "second", more=("--out", out, "--json")).json
+    assert again == json.loads((out / "audit.json").read_text())
     assert {path: path.stat().st_mtime_ns for path in made} == made
-    ran = vg("audit", f"canonical:{sets / 'first.jsonl'}", "--out", tmp_path / "out")
+    ran = vg("audit", f"canonical:{runs / 'first.jsonl'}", "--out", out)
     assert (ran.code, "was made with other settings" in ran.err) == (2, True)
 
 
-def test_one_set_lies_in_the_directory_itself(sets: Path, vg: Vg, tmp_path: Path) -> None:
-    result = audit(vg, sets, "first", more=("--out", tmp_path / "out", "--json")).json
+def test_one_set_lies_in_the_directory_itself(runs: Path) -> None:
+    result = json.loads((runs / "few.json").read_text())
     assert {"dataset", "questions", "judges", "baselines", "agreement", "answered_by", "chance", "set_aside", "out"} <= set(result)
-    assert json.loads((tmp_path / "out" / "audit.json").read_text()) == result
-    assert {"audit.csv", "audit.tex", "agreement.csv", "questions", "verdicts"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert json.loads((runs / "few" / "audit.json").read_text()) == result
+    assert {"audit.csv", "audit.tex", "agreement.csv", "questions", "verdicts"} <= {path.name for path in (runs / "few").iterdir()}
 
 
-def test_a_single_judge_leaves_no_agreement(sets: Path, vg: Vg, tmp_path: Path) -> None:
-    audit(vg, sets, "first", more=("--set", "recorded.judges=[gpt]", "--out", tmp_path / "out"))
-    assert not (tmp_path / "out" / "agreement.csv").exists()
+def test_a_single_judge_leaves_no_agreement(runs: Path) -> None:
+    assert (runs / "gpt" / "audit.csv").exists()
+    assert not (runs / "gpt" / "agreement.csv").exists()
 
 
 def test_the_result_is_printed_as_csv_or_latex(sets: Path, vg: Vg) -> None:
@@ -103,14 +116,47 @@ def test_the_result_is_printed_as_csv_or_latex(sets: Path, vg: Vg) -> None:
         (["planted", "planted"], "the data set 'planted' is named twice; name each once"),
         (["planted", "plantd"], "unknown dataset 'plantd': did you mean 'planted'?"),
         (["planted", "--format", "html"], "'html' is not one of 'table', 'csv', 'latex'"),
-        ([], "Missing argument 'DATASET...'"),
+        ([], "no data set given: write NAME:PATH, a path, or one of "),
+        (["--judged", "OUT/none"], "is no run directory: it has no run.json"),
+        (["planted", "--judged", "OUT/none", "--limit", "3"], "--judged takes verdicts as they are, and limit, datasets would change them"),
     ],
 )
 def test_wrong_usage_is_one_clear_error(vg: Vg, tmp_path: Path, arguments: list[str], said: str) -> None:
-    ran = vg("audit", *arguments, "--out", tmp_path / "out")
+    ran = vg("audit", *(argument.replace("OUT", str(tmp_path)) for argument in arguments), "--out", tmp_path / "out")
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err.replace("\n", " ")
     assert not (tmp_path / "out").exists()
+
+
+def test_finished_runs_are_put_side_by_side(runs: Path, vg: Vg, tmp_path: Path) -> None:
+    whole = json.loads((runs / "both" / "audit.json").read_text())["audits"][0]
+    result = vg("audit", "--judged", runs / "gpt", "--judged", runs / "qwen", "--out", tmp_path / "out", "--json").json
+    assert [result[key] for key in ("dataset", "questions", "judges", "agreement")] == [
+        whole[key] for key in ("dataset", "questions", "judges", "agreement")
+    ]
+    page = Path(vg("report", tmp_path / "out", "--json").json["report"]).read_text()
+    assert "recorded:gpt and recorded:qwen" in page
+
+
+def test_judges_of_the_same_name_get_the_folder_behind_it(runs: Path, vg: Vg) -> None:
+    result = vg("audit", "--judged", runs / "gpt", "--judged", runs / "both", "--json").json
+    names = [[judge["name"] for judge in one["judges"]] for one in result["audits"]]
+    assert names == [["recorded:gpt (gpt)", "recorded:gpt (both)", "recorded:qwen"], ["recorded:gpt", "recorded:qwen"]]
+
+
+def test_runs_on_other_rows_are_refused(runs: Path, vg: Vg) -> None:
+    said = vg("audit", "--judged", runs / "gpt", "--judged", runs / "few").err
+    assert "hold other questions of 'canonical:" in said
+    assert "'first-5' stands beside none; judge the same rows with the same --limit" in said
+
+
+def test_only_finished_runs_are_merged(runs: Path, vg: Vg, tmp_path: Path) -> None:
+    vg("audit", "--judged", runs / "gpt", "--out", tmp_path / "merged")
+    assert "holds no verdicts of its own" in vg("audit", "--judged", tmp_path / "merged").err
+    record = json.loads((runs / "gpt" / "run.json").read_text()) | {"status": "interrupted"}
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text(json.dumps(record))
+    assert "is not finished (interrupted): run its command again first, it resumes" in vg("audit", "--judged", tmp_path / "broken").err
 
 
 @pytest.mark.shared

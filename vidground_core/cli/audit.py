@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from vidground_core.cli import options
 from vidground_core.cli.app import Session
 from vidground_core.cli.output import Output, interval, percent
+from vidground_core.errors import ConfigError
 
 
 class TableFormat(StrEnum):
@@ -29,9 +31,13 @@ def register(app: typer.Typer) -> None:
 def audit(
     ctx: typer.Context,
     datasets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="DATASET...", help="NAME:PATH, a path whose layout is recognised, or a name; several stand side by side."),
-    ],
+    ] = None,
+    judged: Annotated[
+        list[Path] | None,
+        typer.Option("--judged", help="In place of data sets: what vg detect or vg audit wrote, put side by side; nothing is asked."),
+    ] = None,
     detectors: options.Detectors = None,
     out: options.AuditOut = None,
     format_: Annotated[TableFormat, typer.Option("--format", help="How the result is printed.")] = TableFormat.table,
@@ -45,18 +51,36 @@ def audit(
     store: options.Store = None,
 ) -> None:
     """Accuracy without watching, against chance, of any judges on any benchmarks."""
-    from vidground_core.cli.steps import prepare
-    from vidground_core.experiments.auditing import audit_sets
-
     session: Session = ctx.obj
     flags = options.given(detectors=detectors, model=model, engine=engine, executor=executor)
     flags |= options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
-    ready = [prepare(session, {"dataset": dataset, **flags}, sets, base={"detectors": ["question-only"]}) for dataset in datasets]
     with options.given_or_temporary(out) as folder:
-        result = audit_sets([(one.assembly, one.passed) for one in ready], folder, ready[0].context)
+        if judged:
+            result = _merged(session, judged, folder, {**flags, **options.given(datasets=datasets, sets=sets)})
+        else:
+            result = _audited(session, datasets or [], folder, flags, sets)
     if out is None:
         result = _without_out(result)
     session.output.result(result, lambda: _show(session.output, result, format_))
+
+
+def _audited(session: Session, datasets: list[str], out: Path, flags: dict[str, Any], sets: list[str] | None) -> dict[str, Any]:
+    from vidground_core.cli.steps import prepare
+    from vidground_core.experiments.auditing import audit_sets
+
+    if not datasets:
+        raise ConfigError(f"no data set given: write NAME:PATH, a path, or one of {', '.join(session.registry.names('dataset'))}")
+    ready = [prepare(session, {"dataset": dataset, **flags}, sets, base={"detectors": ["question-only"]}) for dataset in datasets]
+    return audit_sets([(one.assembly, one.passed) for one in ready], out, ready[0].context)
+
+
+def _merged(session: Session, judged: list[Path], out: Path, given: dict[str, Any]) -> dict[str, Any]:
+    from vidground_core.experiments.audit_merge import merge_audits
+    from vidground_core.experiments.context import Context
+
+    if given:
+        raise ConfigError(f"--judged takes verdicts as they are, and {', '.join(given)} would change them: give one or the other")
+    return merge_audits(judged, out, Context(session.registry, session.output.note, session.output.progress))
 
 
 def _without_out(result: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def locate(root: Path) -> Places:
         return Places(root, verb, questions=judged, verdicts=judged, decisions=filtered, set_aside=judged, train=train, evals=evals)
     if verb == "audit" and "datasets" in (record.get("resolved") or {}):
         return Places(root, verb, audits=_children(root))
+    if verb == "audit" and "sources" in (record.get("resolved") or {}):
+        return Places(root, verb)
     if verb in ("detect", "audit"):
         return Places(root, verb, questions=root, verdicts=root, set_aside=root)
     if verb == "filter":
