@@ -16,7 +16,7 @@ from vidground_core.detectors.wrong_video import BlankVideo, MismatchedVideo
 from vidground_core.testing import FakeEngine, FakeEngineConfig, run_detector
 
 COLOURS = ("red", "blue", "green", "grey")
-N = 1500
+N = 800
 PROBES = [BlankVideo, BlindVLM, FrameReversed, FrameShuffled, MismatchedVideo, OptionsOnly, SingleFrame]
 
 

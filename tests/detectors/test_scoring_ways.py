@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,11 @@ from vidground_core import Ask, Question, Reply, Verdict
 from vidground_core.config import build
 from vidground_core.detectors.blind import BlindVLM
 from vidground_core.detectors.multiple_choice import ChoiceConfig
+from vidground_core.experiments.assembly import Assembly
+from vidground_core.experiments.context import Context
+from vidground_core.experiments.detection import detect
+from vidground_core.experiments.settings import RunSettings
+from vidground_core.plugins import load_registry
 from vidground_core.tables import read
 from vidground_core.testing import FakeEngine, FakeEngineConfig, run_probe
 
@@ -153,14 +157,31 @@ def test_a_judge_that_fails_is_a_failure() -> None:
     assert (verdict.answered, verdict.conditions["blind"].failed) == (None, 1)
 
 
-def test_a_judge_is_asked_through_the_whole_run(tmp_path: Path, vg: Callable[..., Any]) -> None:
-    rows = [{"id": "f", "question": "what color?", "answer": "red", "kind": "free-form"}]
-    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n")
-    options = ["--set", "blind-vlm.judge=nano", "--set", "blind-vlm.max_tokens=4"]
-    ran = vg("detect", tmp_path / "rows.jsonl", "--detector", "blind-vlm", "--model", "nano", *options, "--out", tmp_path / "out", "--json")
-    assert ran.code == 0, ran.err
-    assert ran.json["detectors"][0]["asked"] == 2
+class Silent:
+    """A progress display that shows nothing."""
+
+    def update(self, done: int, total: int | None, extra: str = "") -> None:
+        pass
+
+
+def test_a_judge_is_asked_through_the_whole_run(tmp_path: Path) -> None:
+    row = {"id": "f", "question": "what happens?", "answer": "a dog barks", "kind": "free-form"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    registry = load_registry(restrict="")
+    registry.add("engine", FakeEngine, "test")
+    settings = RunSettings(
+        dataset={"name": str(tmp_path / "rows.jsonl")},
+        detectors=("blind-vlm",),
+        options={"blind-vlm": {"judge": "big"}},
+        engine={"name": "fake", "favourite": "VERDICT: CORRECT"},
+        model="small",
+    )
+    context = Context(registry, print, lambda label: nullcontext(Silent()))
+    found = detect(Assembly(settings, registry), tmp_path / "out", context, passed={})
+    assert found["detectors"][0]["asked"] == 2
     (verdict,) = read(tmp_path / "out" / "verdicts" / "blind-vlm", Verdict)
-    assert "says nano" in verdict.evidence[0]
+    assert (verdict.answered, verdict.evidence) == (True, ("blind open: 'VERDICT: CORRECT', correct says big",))
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert set(record["resolved"]["detectors"]["blind-vlm"]["engines"]) == {"model", "judge"}
+    engines = record["resolved"]["detectors"]["blind-vlm"]["engines"]
+    assert '"model":"small"' in engines["model"]
+    assert '"model":"big"' in engines["judge"]
