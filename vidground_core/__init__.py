@@ -8,6 +8,7 @@ from vidground_core.config import ComponentConfig
 from vidground_core.datasets.base import DatasetConfig, DatasetLoader
 from vidground_core.detectors.base import Corpus, CorpusDetector, Detector, DetectorConfig, ProbeConfig, ProbeDetector, Rounds, Stages
 from vidground_core.detectors.multiple_choice import ChoiceConfig, ChoiceDetector
+from vidground_core.detectors.question_only import QuestionOnly, QuestionOnlyConfig
 from vidground_core.engines.base import BatchEngine, Engine, EngineConfig
 from vidground_core.errors import (
     ConfigError,
@@ -75,6 +76,8 @@ __all__ = [
     "ProbeConfig",
     "ProbeDetector",
     "Question",
+    "QuestionOnly",
+    "QuestionOnlyConfig",
     "Reply",
     "Rounds",
     "RowFilter",

@@ -146,7 +146,7 @@ def test_an_interrupted_run_goes_on_from_the_finished_folds() -> None:
     questions = planted(60)
     unbroken = Kept()
     verdicts = judged(questions, unbroken)
-    assert unbroken.written == [f"{kind}-{number}" for kind in ("grouped", "random") for number in range(5)]
+    assert unbroken.written == [f"{kind}-{number}" for kind in ("grouped", "random", "text") for number in range(5)]
     stages = Kept(dies=3)
     with pytest.raises(KeyboardInterrupt):
         judged(questions, stages)
@@ -173,13 +173,38 @@ def test_a_finished_fold_is_read_back() -> None:
     assert differing <= held
 
 
-def test_open_ended_questions_have_no_verdict_and_say_why() -> None:
+def test_folds_by_question_text_show_what_recurring_questions_teach() -> None:
+    answers = {f"what is number {number}?": OPTIONS[number * 7 % 4] for number in range(60)}
+    questions = [
+        Question(f"{video}-{number}", f"{text.upper()} " if video % 2 else text, answers[text], OPTIONS, group=f"v{video}")
+        for video in range(12)
+        for number, text in enumerate(answers)
+    ]
+    verdicts = judged(questions, random_folds=False)
+    assert right(verdicts) > 0.95
+    assert sum(verdict.scores["text_folds_right"] for verdict in verdicts) / len(verdicts) < 0.45
+    assert all(0 < verdict.scores["text_folds_p_gold"] < 1 for verdict in verdicts)
+    stages = Kept()
+    judged(questions, stages)
+    folds = {row: number for number in range(5) for row in stages[f"text-{number}"]["row"].to_pylist()}
+    assert len(folds) == len(questions)
+    assert all(folds[row] == folds[row % 60] for row in folds)
+
+
+def test_one_question_text_in_all_rows_has_no_folds_by_text() -> None:
+    questions = [Question(f"{video}", "what?", OPTIONS[video % 4], OPTIONS, group=f"v{video}") for video in range(20)]
+    for verdict in judged(questions):
+        assert "text_folds_right" not in verdict.scores
+        assert "random_folds_right" in verdict.scores
+
+
+def test_open_ended_questions_do_not_change_the_others() -> None:
     questions = random_questions(20, 3)
     questions.insert(7, Question("open", "how many?", "3", kind="numerical", group="v1"))
     verdicts = judged(questions)
     assert [verdict.question for verdict in verdicts] == [question.id for question in questions]
     assert (verdicts[7].answered, verdicts[7].shortcut) == (None, None)
-    assert verdicts[7].evidence == ("no options: this classifier judges questions with options only",)
+    assert verdicts[7].evidence == ("no other video has a numerical question without options, so there is nothing to learn from",)
     assert [verdict for verdict in verdicts if verdict.question != "open"] == judged(random_questions(20, 3))
 
 

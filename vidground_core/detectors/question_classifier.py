@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vidground_core.detectors.base import Stages
-from vidground_core.detectors.question_features import PairFeatures, TextRow, pair_features
+from vidground_core.detectors.question_features import TextRow
 
 UNSCORED = -1
 _REASONS = 3
 _MOST_STEPS = 1_000
 _TOLERANCE = 1e-3
+
+# The features of all pairs of questions and options, dense or sparse, and a name a column, or no names.
+PairMatrix = Callable[[Sequence[TextRow]], tuple[Any, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,18 @@ def grouped_folds(groups: Sequence[str], *, folds: int, seed: int) -> NDArray[np
 class CrossValidation:
     """Held-out predictions for one set of questions; features are computed once, and only if a fold is left to fit."""
 
-    def __init__(self, rows: Sequence[TextRow], gold: Sequence[int], fitting: Fitting) -> None:
-        self.rows, self.fitting = rows, fitting
+    def __init__(self, rows: Sequence[TextRow], gold: Sequence[int], fitting: Fitting, matrix: PairMatrix) -> None:
+        self.rows, self.fitting, self._matrix = rows, fitting, matrix
         self.gold = np.asarray(gold, dtype=np.int64)
         self.counts = np.array([len(options) for _, options in rows], dtype=np.int64)
         self.start = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
-        self._features: PairFeatures | None = None
+        self._features: tuple[Any, list[str]] | None = None
 
     def predict(self, groups: Sequence[str], stages: Stages, name: str, *, explain: bool = False) -> HeldOut:
         """Fits a fold after the other; a finished one is kept in `stages` under `name-<fold>` and read back from there.
 
-        With `explain` each prediction comes with its reasons. A question with a single option has probability 1 and neither teaches nor
-        needs a model.
+        With `explain` each prediction comes with its reasons, where the features have names. A question with a single option has
+        probability 1 and neither teaches nor needs a model.
         """
         open_rows = np.flatnonzero(self.counts > 1)
         fold = np.full(len(self.rows), UNSCORED, dtype=np.int8)
@@ -95,17 +98,18 @@ class CrossValidation:
         return HeldOut(fold, self.start, probability, reasons, folds)
 
     def _fit(self, fold: NDArray[np.int8], number: int, *, explain: bool) -> pa.Table:
-        self._features = features = self._features or pair_features(self.rows, max_features=self.fitting.max_features)
+        self._features = self._features or self._matrix(self.rows)
+        matrix, names = self._features
         taught = _pairs(self.start, np.flatnonzero((fold != number) & (fold != UNSCORED)))
         right = np.zeros(int(self.start[-1]), dtype=np.float32)
         right[self.start[:-1] + self.gold] = 1
-        weights, intercept = _logistic_regression(features.matrix[taught], right[taught], self.fitting.c)
+        weights, intercept = _logistic_regression(matrix[taught], right[taught], self.fitting.c)
         held = np.flatnonzero(fold == number)
-        pairs = features.matrix[_pairs(self.start, held)]
+        pairs = matrix[_pairs(self.start, held)]
         scores = np.split(pairs @ weights + intercept, np.cumsum(self.counts[held])[:-1])
         probabilities = [_softmax(part) for part in scores]
         chosen = [int(part.argmax()) for part in scores]
-        reasons = list(_reasons(pairs, weights, chosen, self.counts[held], features.names)) if explain else [""] * len(held)
+        reasons = list(_reasons(pairs, weights, chosen, self.counts[held], names)) if explain and names else [""] * len(held)
         return pa.table({"row": pa.array(held, pa.int64()), "probabilities": pa.array(probabilities), "reason": reasons})
 
 

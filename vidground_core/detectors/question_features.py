@@ -63,7 +63,7 @@ def pair_features(rows: Sequence[TextRow], *, max_features: int) -> PairFeatures
         (_crossed_terms, "words", 1),
         (_formal_terms, "word and form", _FORM_SCALE),
     ):
-        block, terms = _tfidf(terms_of(rows), least=least, most=max_features)
+        block, terms = tfidf(terms_of(rows), least=least, most=max_features)
         blocks.append(scale * block)
         names += [f"{prefix} {term!r}" for term in terms]
     surface = np.vstack([_surface(rows, start), _one_hot_positions(start)])
@@ -104,7 +104,8 @@ def _formal_terms(rows: Iterable[TextRow]) -> Iterator[list[str]]:
             yield [f"{word} × {form}" for word in sorted(set(asked)) for form in (f"position {place}", named)]
 
 
-def _tfidf(documents: Iterator[list[str]], *, least: int, most: int) -> tuple[Any, list[str]]:
+def tfidf(documents: Iterator[list[str]], *, least: int, most: int) -> tuple[Any, list[str]]:
+    """TF-IDF of documents that are lists of terms, float32, and the terms: those in `least` documents at least, the `most` frequent."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     seen = 0
