@@ -76,7 +76,7 @@ def train(recipe: Recipe, folder: str) -> tuple[Any, Any]:
     world = {"size": recipe.video_size, "seed": WORLD, "mechanisms": TRAINED, "folder": folder}
     clips.add(row for row in loader(**world).load())
     tell(f"decoded {len(clips.patches)} videos, {time.perf_counter() - started:.0f} s")
-    agree(model, clips, texts(**world | {"size": 30})[::9])
+    agree(model, clips, texts(**world | {"size": min(30, recipe.video_size)})[::9])
     blind = batches(texts(recipe.text_size, share=recipe.text_ta, seed=WORLD + 1, mechanisms=TRAINED), recipe.batch, "text")
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
     draws = Draws(f"mix {recipe.seed}")
