@@ -43,6 +43,8 @@ def vidground_register_datasets() -> list[type[Any]]:
 @hookimpl
 def vidground_register_detectors() -> list[type[Any]]:
     """Probes of a model, recorded judgements, and detectors that read the whole set."""
+    from vidground_core.detectors.artefacts import Artefacts
+    from vidground_core.detectors.bias_pruning import BiasPruning
     from vidground_core.detectors.blind import BlindLLM, BlindVLM
     from vidground_core.detectors.frame_shuffled import FrameReversed, FrameShuffled
     from vidground_core.detectors.options_only import OptionsOnly
@@ -53,7 +55,7 @@ def vidground_register_detectors() -> list[type[Any]]:
     from vidground_core.detectors.wrong_video import BlankVideo, MismatchedVideo
 
     probes = [BlankVideo, BlindLLM, BlindVLM, FrameReversed, FrameShuffled, MismatchedVideo, OptionsOnly, SingleFrame, SubtitlesOnly]
-    return [*probes, Recorded, QuestionOnly]
+    return [*probes, Artefacts, BiasPruning, Recorded, QuestionOnly]
 
 
 @hookimpl
