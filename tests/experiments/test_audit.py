@@ -210,6 +210,15 @@ def test_the_difference_is_of_the_questions_that_agreement_is_of() -> None:
     assert (row["n"], row["difference"]) == (30, pytest.approx(1 / 3))
 
 
+def test_the_difference_goes_by_the_rule_where_questions_have_several_trials() -> None:
+    asked = [question(i) for i in range(20)]
+    half = {at.id: Verdict(at.id, "half", "mean > 0.5", 0.5, False, {"blind": Tally(4, 2)}) for at in asked}
+    found = audited([(at, {"half": half[at.id], "never": said(at, "never", False)}) for at in asked])
+    assert [judge.accuracy.value for judge in found.judges if judge.accuracy] == [0.5, 0.0]
+    row = found.agreement[0].as_json()
+    assert (row["difference"], row["mcnemar_p"], row["shortcut_difference"]) == (0.0, 1.0, 0.5)
+
+
 def test_judges_of_different_questions_have_no_agreement() -> None:
     row = pair_of([True, None], [None, True]).as_json()
     assert (row["n"], row["overlap"], row["kappa"], row["difference"], row["mcnemar_p"]) == (0, None, None, None, None)

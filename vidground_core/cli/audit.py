@@ -176,7 +176,7 @@ def _show_agreement(output: Output, one: Mapping[str, Any]) -> None:
         ">kappa",
         "95% interval",
         ">VG Jaccard",
-        ">accuracy differs by",
+        ">answered differs by",
         "95% interval",
         ">McNemar p",
     )

@@ -22,9 +22,9 @@ _ESTIMATES = 4
 class Pair:
     """Two judges on the questions of which both say yes (answered, TA) or no (VG).
 
-    `overlap` is the share judged alike, `kappa` Cohen's, `jaccard_vg` that of the two VG sets. `difference` is the accuracy of the first
-    minus that of the second on these questions, `mcnemar_p` the mid-p of "both answer equally many of them". `shortcut_difference` is the
-    mean of the first's score minus the second's where both have one (question-only against a blind probe: Δ against zero-shot).
+    `overlap` is the share judged alike, `kappa` Cohen's, `jaccard_vg` that of the two VG sets. `difference` is the share of these questions
+    that the first answers minus that of the second, `mcnemar_p` the mid-p of "both answer equally many of them". `shortcut_difference` is
+    the mean of the first's score minus the second's where both have one (question-only against a blind probe: Δ against zero-shot).
     """
 
     first: str
@@ -70,13 +70,13 @@ def _pair(first: tuple[str, Column], second: tuple[str, Column], groups: Any, re
         table,
         kappa=kappa_rate(said, also, videos, resamples=resamples) if videos else None,
         jaccard_vg=jaccard_of_no_rate(said, also, videos, resamples=resamples) if videos else None,
-        difference=_paired(one.right[decided], other.right[decided], groups[decided], resamples),
-        shortcut_difference=_paired(one.shortcut, other.shortcut, groups, resamples),
+        difference=difference(said, also, videos, resamples=resamples) if videos else None,
+        shortcut_difference=_shortcut_difference(one.shortcut, other.shortcut, groups, resamples),
         mcnemar_p=mcnemar(table).mid_p if table.n else None,
     )
 
 
-def _paired(first: Floats, second: Floats, groups: Any, resamples: int) -> Rate | None:
+def _shortcut_difference(first: Floats, second: Floats, groups: Any, resamples: int) -> Rate | None:
     there = ~np.isnan(first) & ~np.isnan(second)
     if not there.any():
         return None

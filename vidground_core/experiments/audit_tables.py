@@ -139,7 +139,7 @@ def _pairs(audit: Audit, name: str) -> str:
         )
         for pair in audit["agreement"]
     ]
-    caption = f"{escape(name)}: agreement of the judges; overlap, Jaccard and difference of accuracy in per cent."
+    caption = f"{escape(name)}: agreement of the judges; overlap, Jaccard and difference of the shares answered in per cent."
     return _table(caption, header, rows)
 
 

@@ -214,7 +214,7 @@ class Judge:
 class JudgePair:
     """Two judges on the `n` questions to which both say yes or no; `kappa` and `jaccard_vg` are None where they are not defined.
 
-    `difference` is the accuracy of the first minus that of the second; `p` McNemar's mid-p.
+    `difference` is the share that the first answers minus that of the second; `p` McNemar's mid-p.
     """
 
     first: str
