@@ -11,7 +11,7 @@ import pytest
 
 from vidground_core.errors import PluginError
 from vidground_core.plugins import load_registry
-from vidground_core.testing import check_plugin
+from vidground_core.testing import check_component, check_plugin
 
 SOURCE = '''
 from collections.abc import Iterator
@@ -84,3 +84,10 @@ def test_checks_that_python_would_leave_out_are_refused() -> None:
 def test_what_comes_with_the_core_keeps_its_own_contract() -> None:
     failed = [check for check in check_plugin("vidground-core", load_registry(restrict="")) if not check.ok]
     assert failed == []
+
+
+def test_a_component_that_needs_options_is_not_run_and_says_so() -> None:
+    registry = load_registry(restrict="")
+    checks = {check.check: check for check in check_component("filter", registry.get("filter", "pass-rate"))}
+    assert checks["decisions are signed and explained"].ok
+    assert "not run, as options are needed: filter 'pass-rate': name the detector" in checks["decisions are signed and explained"].message
