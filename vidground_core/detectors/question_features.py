@@ -13,6 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vidground_core.detectors.question_products import Product, tfidf_of_products
+
 TextRow = tuple[str, tuple[str, ...]]
 _WORD = re.compile(r"[^\W_]+(?:'\w+)?")
 _POSITIONS = 8
@@ -57,14 +59,12 @@ def pair_features(rows: Sequence[TextRow], *, max_features: int) -> PairFeatures
     """
     start = np.concatenate([[0], np.cumsum([len(options) for _, options in rows])]).astype(np.int64)
     least = 2 if len(rows) >= 100 else 1
-    blocks, names = [], []
-    for terms_of, prefix, scale in (
-        (_option_terms, "option", 1),
-        (_crossed_terms, "words", 1),
-        (_formal_terms, "word and form", _FORM_SCALE),
-    ):
-        block, terms = tfidf(terms_of(rows), least=least, most=max_features)
-        blocks.append(scale * block)
+    block, terms = tfidf(_option_terms(rows), least=least, most=max_features)
+    blocks, names = [block], [f"option {term!r}" for term in terms]
+    for products, prefix, scale in ((_words_by_words(rows), "words", 1.0), (_words_by_form(rows), "word and form", _FORM_SCALE)):
+        block, terms = tfidf_of_products(products, least=least, most=max_features)
+        block.data *= np.float32(scale)
+        blocks.append(block)
         names += [f"{prefix} {term!r}" for term in terms]
     surface = np.vstack([_surface(rows, start), _one_hot_positions(start)])
     spread = surface.std(axis=1, keepdims=True)
@@ -86,22 +86,18 @@ def _option_terms(rows: Iterable[TextRow]) -> Iterator[list[str]]:
             yield found + [f"{first} {second}" for first, second in pairwise(found)]
 
 
-def _crossed_terms(rows: Iterable[TextRow]) -> Iterator[list[str]]:
+def _words_by_words(rows: Iterable[TextRow]) -> Iterator[Product]:
     for text, options in rows:
         asked = words(text)
         openings = {f"{' '.join(asked[:length])} …" for length in (1, 2)}
-        left = sorted(openings | set(asked))
-        for option in options:
-            right = sorted(set(words(option)))
-            yield [f"{first} × {second}" for first in left for second in right]
+        yield sorted(openings | set(asked)), [sorted(set(words(option))) for option in options]
 
 
-def _formal_terms(rows: Iterable[TextRow]) -> Iterator[list[str]]:
+def _words_by_form(rows: Iterable[TextRow]) -> Iterator[Product]:
     for text, options in rows:
-        asked = words(text)
-        for place, option in enumerate(options, start=1):
-            named = "named in the question" if set(words(option)) & set(asked) else "not named in the question"
-            yield [f"{word} × {form}" for word in sorted(set(asked)) for form in (f"position {place}", named)]
+        asked = set(words(text))
+        named = ["named in the question" if asked & set(words(option)) else "not named in the question" for option in options]
+        yield sorted(asked), [(f"position {place}", form) for place, form in enumerate(named, start=1)]
 
 
 def tfidf(documents: Iterator[list[str]], *, least: int, most: int) -> tuple[Any, list[str]]:
