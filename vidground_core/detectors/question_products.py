@@ -44,8 +44,9 @@ def tfidf_of_products(products: Iterable[Product], *, least: int, most: int) -> 
     norms = np.sqrt(_sums(weight * weight, length))
     weight /= np.repeat(np.where(norms > 0, norms, 1), length).astype(np.float32)
     # int32 is scipy's own choice below 2^31 entries; mixed widths would be copied to the wider one.
-    start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32 if len(index) < 2**31 else np.int64)
-    block = sp.csr_matrix((weight, index, start), shape=(terms.pairs, len(columns)))
+    start: Any = np.concatenate([[0], np.cumsum(length)]).astype(np.int32 if len(index) < 2**31 else np.int64)
+    csr: Any = sp.csr_matrix
+    block = csr((weight, index, start), shape=(terms.pairs, len(columns)))
     block.sort_indices()
     return block, [f"{terms.left_names[key >> _SHIFT]} × {terms.right_names[key & (2**_SHIFT - 1)]}" for key in columns.tolist()]
 
@@ -74,8 +75,9 @@ class _Terms:
                 right.extend(rights.setdefault(term, len(rights)) for term in option)
                 right_start.append(len(right))
             options.append(len(said))
-        flat = (np.array(numbers, dtype=np.int64) for numbers in (left, left_start, right, right_start, options))
-        return cls(*flat, list(lefts), list(rights))
+        return cls(
+            _numbers(left), _numbers(left_start), _numbers(right), _numbers(right_start), _numbers(options), list(lefts), list(rights)
+        )
 
     @property
     def pairs(self) -> int:
@@ -96,6 +98,10 @@ class _Terms:
                 waiting, keys, sizes = 0, [], []
         if keys:
             yield np.concatenate(keys), np.concatenate(sizes)
+
+
+def _numbers(values: array[int]) -> Keys:
+    return np.array(values, dtype=np.int64)
 
 
 def _frequent(terms: _Terms, *, least: int, most: int) -> tuple[Keys, Keys]:
