@@ -245,7 +245,7 @@ def page(text: Rows, frames: Rows) -> str:
             ]
         ),
     }
-    layout = (Path(__file__).parent / "detector-accuracy.template.md").read_text(encoding="utf-8")
+    layout = (Path(__file__).parent / "detector-accuracy.template.txt").read_text(encoding="utf-8")
     for name, value in numbers.items():
         layout = layout.replace(f"{{{name}}}", value)
     return layout

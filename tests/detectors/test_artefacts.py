@@ -114,6 +114,23 @@ def test_a_rule_that_misleads_elsewhere_does_not_count() -> None:
     assert last.evidence[0].endswith("questions of other videos, so it does not count)")
 
 
+def test_a_weak_artefact_is_named_and_answers_nothing() -> None:
+    draw = random.Random(3)
+    rows = []
+    for number in range(400):
+        options = draw.sample(["red", "blue", "green", "white"], 4)
+        cued = draw.choices(options, [2 if place else 4 for place in range(4)])[0]
+        rows.append(Question(f"{number}", f"in the {options[0]} one, is it?", cued, tuple(draw.sample(options, 4)), group=f"v{number}"))
+    verdicts = judged(rows)
+    for question, verdict in zip(rows, verdicts, strict=True):
+        right = question.answer in question.text
+        assert artefact(verdict) == ("overlap" if right else "")
+        assert verdict.answered is False
+        assert verdict.conditions["text"].correct == int(right)
+        assert (verdict.scores["margin"] > 0) == right
+    assert {verdict.answered for verdict in judged(rows, reliable=0)} == {True, False}
+
+
 def test_a_question_never_reads_its_own_answer() -> None:
     questions = planted(120)
     for place in range(0, 60, 7):

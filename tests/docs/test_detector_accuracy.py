@@ -50,7 +50,7 @@ def test_the_rules_are_as_accurate_as_the_page_says(builder: ModuleType, judged:
 
 
 def test_everything_planned_is_filled_in(builder: ModuleType) -> None:
-    template = (DOCS / "detector-accuracy.template.md").read_text(encoding="utf-8")
+    template = (DOCS / "detector-accuracy.template.txt").read_text(encoding="utf-8")
     fixed = [line for line in template.splitlines() if "{" not in line]
     assert all(line in PAGE.splitlines() for line in fixed)
     assert "{" not in PAGE

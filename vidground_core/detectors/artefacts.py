@@ -24,8 +24,12 @@ class ArtefactsConfig(DetectorConfig):
 
     folds: int = Field(5, ge=2, le=100, description="Folds, grouped by video: a rule is learnt and rated on the other folds only.")
     seed: int = Field(0, ge=0, description="Seed of the shuffle that deals videos out to folds.")
-    level: float = Field(0.01, gt=0, lt=1, description="Binomial test: a rule, or a place, counts where chance explains it this rarely.")
-    reliable: float = Field(0.3, ge=0, le=1, description="A rule counts where its chance-corrected accuracy elsewhere is at least this.")
+    level: float = Field(
+        0.01, gt=0, lt=1, description="Binomial test: a rule, or a place, counts where chance explains this rarely how often it was right."
+    )
+    reliable: float = Field(
+        0.3, ge=0, le=1, description="It answers a question where its chance-corrected accuracy on other folds is at least this."
+    )
 
 
 @dataclass(slots=True)
@@ -41,14 +45,19 @@ class Rating:
         """The share right with one guess added, so that few questions prove nothing."""
         return (self.right + self.chance / max(1, self.fired)) / (self.fired + 1)
 
+    @property
+    def options(self) -> int:
+        """The mean number of options, rounded down: chance is not understated."""
+        return max(2, int(self.fired / self.chance + 1e-9)) if self.chance else 2
+
 
 class Artefacts(CorpusDetector[ArtefactsConfig]):
     """Rules that point to an option without the video, and name the artefact: longest, overlap, elimination, position, give-away.
 
-    Every rule is rated on the questions of other videos; one that tells nothing there does not count here. `shortcut` (also `p_gold`,
-    with `chance` and `margin`) is P(gold) by the best-rated rule that counts and points, else chance. `answered` where it points to the
-    gold; the first line of evidence then names the artefact. A score with a rule's name is 1 where it points to the gold, 0 where to
-    another option. Questions to which no rule points count as refused.
+    Every rule is rated on the questions of other videos; one that is no better than chance there does not count here. `shortcut` (also
+    `p_gold`, with `chance` and `margin`) is P(gold) by the best-rated rule that counts and points, else chance. Where it points to the
+    gold the first line of evidence names the artefact, and where it is right often enough, `answered` is yes. A score with a rule's name
+    is 1 where it points to the gold, 0 where to another option. Questions to which no rule points count as refused.
     """
 
     name = "artefacts"
@@ -80,11 +89,11 @@ class Artefacts(CorpusDetector[ArtefactsConfig]):
     def _verdict(self, question: Question, picks: Mapping[str, int], ratings: Mapping[str, Rating]) -> Verdict:
         gold, chance = question.gold or 0, question.chance
         counting = sorted((one for one in picks if self._counts(ratings[one])), key=lambda one: -ratings[one].accuracy)
-        p_gold, right = chance, False
+        p_gold, right, telling = chance, False, False
         if counting:
-            best = ratings[counting[0]].accuracy
-            right = picks[counting[0]] == gold
-            p_gold = best if right else (1 - best) / (len(question.options) - 1)
+            rating = ratings[counting[0]]
+            right, telling = picks[counting[0]] == gold, self._tells(rating)
+            p_gold = rating.accuracy if right else (1 - rating.accuracy) / (len(question.options) - 1)
         tally = Tally(trials=1, correct=int(right), p_gold=p_gold) if counting else Tally(trials=1, refused=1, p_gold=chance)
         cues = [name for name in counting if picks[name] == gold] if right else []
         lines = [f"artefact: {', '.join(cues)}"] if cues else []
@@ -94,7 +103,7 @@ class Artefacts(CorpusDetector[ArtefactsConfig]):
             detector=self.name,
             rule=_RULE,
             shortcut=p_gold,
-            answered=right,
+            answered=right and telling,
             conditions={CONDITION: tally},
             scores={"p_gold": p_gold, "chance": chance, "margin": p_gold - chance}
             | {name: float(picked == gold) for name, picked in picks.items()},
@@ -102,13 +111,16 @@ class Artefacts(CorpusDetector[ArtefactsConfig]):
         )
 
     def _counts(self, rating: Rating) -> bool:
-        from vidground_core.evaluation.statistics import chance_corrected, guess_probability
+        """Whether chance does not explain how often the rule was right."""
+        from vidground_core.evaluation.statistics import guess_probability
 
-        if not rating.fired:
-            return False
-        told = chance_corrected(rating.accuracy, rating.chance / rating.fired)
-        options = max(2, round(rating.fired / rating.chance))
-        return (told or 0) >= self.config.reliable and guess_probability(rating.right, rating.fired, options) <= self.config.level
+        return rating.fired > 0 and guess_probability(rating.right, rating.fired, rating.options) <= self.config.level
+
+    def _tells(self, rating: Rating) -> bool:
+        """Whether it was right often enough to call a question answered by it."""
+        from vidground_core.evaluation.statistics import chance_corrected
+
+        return (chance_corrected(rating.accuracy, 1 / rating.options) or 0) >= self.config.reliable
 
 
 class _Rules:
