@@ -146,7 +146,8 @@ class Others:
 
     def _left(self, of: str, key: object) -> int:
         counted: Mapping[object, int] = getattr(self._total, of)
-        return counted.get(key, 0) - sum(getattr(habits, of).get(key, 0) for habits in self._without)
+        without: list[Mapping[object, int]] = [getattr(habits, of) for habits in self._without]
+        return counted.get(key, 0) - sum(other.get(key, 0) for other in without)
 
 
 def opening(question: Question) -> str:
