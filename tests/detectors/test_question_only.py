@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
@@ -21,6 +21,7 @@ from vidground_core.datasets.social_iq2 import SocialIQ2Loader
 from vidground_core.detectors.question_classifier import UNSCORED, grouped_folds
 from vidground_core.detectors.question_only import QuestionOnly, QuestionOnlyConfig
 from vidground_core.evaluation.statistics import auroc
+from vidground_core.testing.contracts import DetectorContract
 
 OPTIONS = ("alpha", "beta", "gamma", "delta")
 
@@ -71,6 +72,10 @@ def random_questions(videos: int, each: int, *, seed: int = 0) -> list[Question]
 def planted(videos: int, **options: Any) -> list[Question]:
     loader = PlantedLoader(build(PlantedConfig, options, "planted"))
     return [question for number in range(videos) for question in loader.video(number)[1]]
+
+
+class TestContract(DetectorContract):
+    component: ClassVar[type[Any]] = QuestionOnly
 
 
 def test_answers_that_no_text_tells_stay_at_chance() -> None:
