@@ -11,7 +11,7 @@ help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
 	@echo "make test   make the environment, then run the tests of the core and of the plugins"
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
-	@echo "make test-models   fetch the real checkpoint that one test reads (98 MB); without it that test is skipped"
+	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
 	@echo "make format apply ruff's format      make clean  remove .venv and demo-run"
 
 env: $(STAMP)
