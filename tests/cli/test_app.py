@@ -45,7 +45,10 @@ def test_global_flags_may_stand_anywhere() -> None:
         (["detekt"], "No such command 'detekt'"),
         (["detect"], "Missing argument 'DATASET'"),
         (["detect", "planted", "--nonsense", "1"], "No such option: --nonsense"),
-        (["detect", "planted", "--out", "OUT"], "no detector given: --detector NAME; there is: artefacts, bias-pruning, blank-video, blind-llm"),
+        (
+            ["detect", "planted", "--out", "OUT"],
+            "no detector given: --detector NAME; there is: artefacts, bias-pruning, blank-video, blind-llm",
+        ),
         (["detect", "planted", "--detector", "blind-vml", "--out", "OUT"], "unknown detector 'blind-vml': did you mean 'blind-vlm'?"),
         (["detect", "plantd", "--detector", "question-only", "--out", "OUT"], "unknown dataset 'plantd': did you mean 'planted'?"),
         (["detect", "nextqa:", "--detector", "question-only", "--out", "OUT"], "the data set 'nextqa:' needs a path: write nextqa:PATH"),
