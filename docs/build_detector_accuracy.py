@@ -28,6 +28,8 @@ from vidground_core.runs.layout import Layout
 from vidground_core.tables import read
 
 PAGE = Path(__file__).parent / "explanation" / "detector-accuracy.md"
+# The section on real text, which docs/build_real_text.py measures and writes.
+REAL_TEXT = Path(__file__).parent / "real-text.txt"
 # Mechanisms that are not in the training text of the nano model.
 HELD_OUT = tuple(json.loads((Path(resolve_model("nano")) / "nano.json").read_text(encoding="utf-8"))["held_out_mechanisms"])
 TEXT = ("blind-vlm", "options-only", "question-only", "artefacts")
@@ -234,6 +236,7 @@ def page(text: Rows, frames: Rows) -> str:
         "rounds": "\n".join(rounds_table(text)),
         "pruned": text[0][1]["bias-pruning"].evidence[1],
         "order": "\n".join(order_table(frames)),
+        "real": REAL_TEXT.read_text(encoding="utf-8"),
         "targets": "\n".join(
             [
                 target("`blind-vlm` (nano), all mechanisms", told_apart(text, "blind-vlm", is_ta), 0.9),
