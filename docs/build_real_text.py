@@ -40,8 +40,8 @@ class RealSet(NamedTuple):
 
 SETS = {
     "nextqa": RealSet("NExT-QA test", "nextqa/test.csv", 250),
-    "social-iq2": RealSet("Social-IQ 2 train", "social_iq2/qa_train.json", 100),
-    "mvbench": RealSet("MVBench", "mvbench/mvbench.json", 100),
+    "social-iq2": RealSet("Social-IQ 2 train", "social_iq2/qa_train.json", 150),
+    "mvbench": RealSet("MVBench", "mvbench/mvbench.json", 150),
 }
 BLIND = (
     *("--detector", "blind-llm", "--engine", "transformers", "--set", "engine.dtype=bfloat16"),
