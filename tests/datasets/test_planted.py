@@ -105,7 +105,8 @@ def test_the_label_is_in_no_name_and_in_no_pixel(tmp_path: Path) -> None:
     for one, other in zip(neutral, leaking, strict=True):
         assert (one.id, one.group, one.source) == (other.id, other.group, other.source)
         assert re.fullmatch("[0-9a-f]{16}", one.id)
-        assert Path(one.media[0].path).name == Path(other.media[0].path).name == f"{one.group}.mp4"
+        assert Path(one.media[0].path).name == Path(other.media[0].path).name
+        assert re.fullmatch("[0-9a-f]{16}.mp4", Path(one.media[0].path).name)
         assert Path(one.media[0].path).read_bytes() == Path(other.media[0].path).read_bytes()
 
 

@@ -21,8 +21,9 @@ from vidground_core.records import Media, Question, SetAside
 QUESTIONS_PER_VIDEO = 3
 # Videos of each split where no size is given: 3,000, 900 and 300 questions.
 SPLITS = {"train": 1000, "test": 300, "conflict": 100}
-# Part of every name: raise it when a scene or its pixels change, and no older file is taken for a new one.
+# Raise WORLD when scenes or questions change, ENCODING when only the files do: no older file is then taken for a new one.
 WORLD = 1
+ENCODING = 2
 
 
 class PlantedConfig(DatasetConfig):
@@ -88,7 +89,7 @@ class PlantedLoader(DatasetLoader[PlantedConfig]):
         key = f"planted {WORLD}/{self.config.seed}/{split}/{number}"
         scene = make_scene(Draws(f"{key}/scene"))
         name = _opaque(key)
-        media = (Media(str(self.folder / f"{name}.mp4")),)
+        media = (Media(str(self.folder / f"{_opaque(f'{key}/{ENCODING}')}.mp4")),)
         draws = Draws(f"{key}/questions")
         unused = list(scene.facts)
         questions = []
