@@ -3,7 +3,7 @@
     python examples/nano/train.py --out DIR
     python examples/nano/train.py --evaluate
 
-One thread; the same machine gives the same weights, the shipped weights the same numbers. See docs/explanation/nano.md.
+One thread; the same machine gives the same weights, and a checkpoint the same numbers. See docs/explanation/nano.md.
 """
 
 from __future__ import annotations
