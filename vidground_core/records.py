@@ -122,7 +122,8 @@ class Reply:
     """What came back, raw. Refused and unparsed are the extractor's word over a reply and are never stored.
 
     For an ask with continuations: `logprobs[i]` is the sum of the token log-probabilities (nats) of continuation i and `tokens[i]` its
-    number of tokens. For a generating ask: `text`.
+    number of tokens. For a generating ask: `text`. `usage` is (prompt tokens, generated tokens) as the engine counted them, (0, 0) where
+    it does not count; it says what the reply cost and is no part of the answer.
     """
 
     status: Literal["answered", "failed"]
@@ -130,6 +131,7 @@ class Reply:
     error: str = ""
     logprobs: tuple[float, ...] = ()
     tokens: tuple[int, ...] = ()
+    usage: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

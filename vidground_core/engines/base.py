@@ -58,6 +58,10 @@ class Engine(Component[EngineConfigT]):
         """
         raise NotImplementedError
 
+    def cost(self, reply: Reply) -> float:
+        """What a reply of this engine cost, in US dollars, by its `usage`; 0 where nothing is charged, as for a model on this machine."""
+        return 0.0
+
     def close(self) -> None:
         """Frees what `start` took."""
 

@@ -140,14 +140,15 @@ class ReplyStore:
 
 
 def _encode(reply: Reply) -> str:
-    fields = {"text": reply.text, "logprobs": reply.logprobs, "tokens": reply.tokens}
+    fields = {"text": reply.text, "logprobs": reply.logprobs, "tokens": reply.tokens, "usage": reply.usage if any(reply.usage) else ()}
     return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
 
 
 def _decode(text: str) -> Reply:
     fields = json.loads(text)
     logprobs, tokens = tuple(fields.get("logprobs", ())), tuple(fields.get("tokens", ()))
-    return Reply("answered", text=fields.get("text", ""), logprobs=logprobs, tokens=tokens)
+    prompt, generated = fields.get("usage", (0, 0))
+    return Reply("answered", text=fields.get("text", ""), logprobs=logprobs, tokens=tokens, usage=(prompt, generated))
 
 
 @contextlib.contextmanager
