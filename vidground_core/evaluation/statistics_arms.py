@@ -1,0 +1,208 @@
+"""Arms of an experiment compared: several seeds on the same questions, paired differences, many comparisons, and what could be seen.
+
+A cell is an array of right (1) and wrong (0), shape (seeds, questions), with the group (video) of each question. Seeds and groups are
+crossed, every seed answers every question, so both are resampled, independently of one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom, norm, t
+
+from vidground_core.evaluation.statistics import LEVEL, RESAMPLES
+
+Floats = NDArray[np.float64]
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The answers of one arm on one set of questions: `right` of shape (seeds, questions), `groups` one a question."""
+
+    right: Floats
+    groups: tuple[Hashable, ...]
+
+    @classmethod
+    def of(cls, right: ArrayLike, groups: Sequence[Hashable]) -> Cell:
+        """Checks the shape. Raises ValueError for an empty array or another number of groups."""
+        values = np.atleast_2d(np.asarray(right, dtype=np.float64))
+        if values.ndim != 2 or not values.size or values.shape[1] != len(groups):
+            raise ValueError(f"answers of shape {values.shape} and {len(groups)} groups; expected (seeds, questions)")
+        return cls(values, tuple(groups))
+
+    @property
+    def accuracies(self) -> Floats:
+        """Accuracy of each seed, shape (seeds,)."""
+        means: Floats = self.right.mean(axis=1)
+        return means
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over seeds and questions with its 95 % interval; `error` is its bootstrap standard error, `deviation` the seeds' (n − 1)."""
+
+    value: float
+    low: float
+    high: float
+    error: float
+    seeds: int
+    questions: int
+    groups: int
+    deviation: float | None
+
+    @property
+    def interval(self) -> list[float]:
+        """[low, high], as `--json` prints it."""
+        return [self.low, self.high]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """First arm minus second, question by question and seed by seed, in shares (0.01 is one point).
+
+    `p` is two-sided, from the same resamples as the interval; `p_seeds` from a paired t-test over the seeds' differences (None with one
+    seed); `gained` and `lost` are the questions times seeds that only the first, only the second has right, and `mcnemar` the exact
+    McNemar test on them with one seed (None with several, whose answers to one question are not independent). `detectable` is the
+    smallest true difference that this design finds with a chance of 80 %.
+    """
+
+    estimate: Estimate
+    p: float
+    p_seeds: float | None
+    gained: int
+    lost: int
+    mcnemar: float | None
+    detectable: float
+
+
+def arm_estimate(cells: Sequence[Cell], *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """The accuracy of an arm: one cell, or the plain mean of several (benchmarks), each resampled by its own groups.
+
+    Hierarchical bootstrap over crossed factors (the pigeonhole bootstrap: Owen, Annals of Applied Statistics, 2007): seeds and groups are
+    drawn with replacement, independently. With one seed only groups are drawn, and the interval says nothing of the spread of trainings.
+    Raises ValueError where the cells have different numbers of seeds.
+    """
+    return _estimate(cells, _draws(cells, seed=seed, resamples=resamples), bounds=(0.0, 1.0))
+
+
+def arm_difference(
+    first: Sequence[Cell], second: Sequence[Cell], *, level: float = 1 - LEVEL, seed: int = 0, resamples: int = RESAMPLES
+) -> Difference:
+    """First minus second on the same questions with the same seeds; `level` is the significance level that `detectable` is for.
+
+    Raises ValueError where questions or seeds differ.
+    """
+    if len(first) != len(second) or any(a.right.shape != b.right.shape or a.groups != b.groups for a, b in zip(first, second, strict=True)):
+        raise ValueError("the arms were not evaluated on the same questions with the same seeds, so they cannot be paired")
+    gains = [Cell(a.right - b.right, a.groups) for a, b in zip(first, second, strict=True)]
+    draws = _draws(gains, seed=seed, resamples=resamples)
+    estimate = _estimate(gains, draws, bounds=(-1.0, 1.0))
+    gained = sum(int((gain.right > 0).sum()) for gain in gains)
+    lost = sum(int((gain.right < 0).sum()) for gain in gains)
+    return Difference(
+        estimate=estimate,
+        p=bootstrap_p(draws),
+        p_seeds=paired_t(np.mean([gain.accuracies for gain in gains], axis=0)),
+        gained=gained,
+        lost=lost,
+        mcnemar=mcnemar(gained, lost) if estimate.seeds == 1 else None,
+        detectable=detectable(estimate.error, level=level),
+    )
+
+
+def _draws(cells: Sequence[Cell], *, seed: int, resamples: int) -> Floats:
+    """The mean over cells in each resample; the same seeds are drawn for all cells."""
+    seeds = {cell.right.shape[0] for cell in cells}
+    if len(seeds) != 1:
+        raise ValueError(f"cells with different numbers of seeds: {sorted(seeds)}")
+    generator = np.random.default_rng(seed)
+    drawn = _weights(generator, seeds.pop(), resamples)
+    total = np.zeros(resamples)
+    for cell in cells:
+        codes = _codes(cell.groups)
+        count = int(codes.max()) + 1
+        sums = np.stack([np.bincount(codes, row, minlength=count) for row in cell.right])
+        sizes = np.bincount(codes, minlength=count).astype(np.float64)
+        weights = _weights(generator, count, resamples)
+        by_seed = (weights @ sums.T) / (weights @ sizes)[:, None]
+        total += (by_seed * drawn).sum(axis=1) / drawn.sum(axis=1)
+    return total / len(cells)
+
+
+def _weights(generator: np.random.Generator, count: int, resamples: int) -> Floats:
+    """How often each of `count` items is drawn, shape (resamples, count)."""
+    weights = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return weights.astype(np.float64)
+
+
+def _codes(groups: Sequence[Hashable]) -> NDArray[np.int64]:
+    numbers: dict[Hashable, int] = {}
+    return np.fromiter((numbers.setdefault(group, len(numbers)) for group in groups), dtype=np.int64, count=len(groups))
+
+
+def _estimate(cells: Sequence[Cell], draws: Floats, *, bounds: tuple[float, float]) -> Estimate:
+    by_seed = np.mean([cell.accuracies for cell in cells], axis=0)
+    low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    groups = sum(len(set(cell.groups)) for cell in cells)
+    single = groups == len(cells)
+    return Estimate(
+        value=float(by_seed.mean()),
+        low=bounds[0] if single else float(low),
+        high=bounds[1] if single else float(high),
+        error=float(draws.std(ddof=1)),
+        seeds=len(by_seed),
+        questions=sum(cell.right.shape[1] for cell in cells),
+        groups=groups,
+        deviation=float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None,
+    )
+
+
+def bootstrap_p(draws: Floats) -> float:
+    """Two-sided p of "no difference" from resampled differences: twice the smaller tail, ties counted in both, never below 1/resamples.
+
+    Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.4; the +1 as in Phipson and Smyth, 2010.
+    """
+    tail = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(draws) + 1))
+
+
+def paired_t(differences: ArrayLike) -> float | None:
+    """Two-sided p of a paired t-test over seeds; None with fewer than two. Equal differences give 0, or 1 where they are all 0."""
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2:
+        return None
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    if error == 0:
+        return 0.0 if values[0] else 1.0
+    return float(2 * t.sf(abs(values.mean()) / error, len(values) - 1))
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The exact two-sided McNemar test: p of so uneven a split of the questions that only one of two arms has right.
+
+    McNemar, Psychometrika, 1947, by the binomial distribution with 1/2. Raises ValueError for negative counts.
+    """
+    if gained < 0 or lost < 0:
+        raise ValueError(f"{gained} questions gained and {lost} lost")
+    return min(1.0, 2 * float(binom.cdf(min(gained, lost), gained + lost, 0.5)))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number, in the order given (Holm, Scandinavian Journal of Statistics, 1979)."""
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for place, index in enumerate(sorted(range(len(ps)), key=lambda each: ps[each])):
+        largest = max(largest, min(1.0, (len(ps) - place) * ps[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def detectable(error: float, *, level: float = 1 - LEVEL, power: float = POWER) -> float:
+    """The smallest true difference found with probability `power` at two-sided `level`, given the standard error of a difference.
+
+    The normal approximation: error · (z(1 − level/2) + z(power)).
+    """
+    return float(error * (norm.ppf(1 - level / 2) + norm.ppf(power)))
