@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,24 @@ class Recipe:
     video_size: int = 3000
     text_ta: float = 0.6
     cue_ta: float = 0.8
+    twice: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[tuple[int, float, float], ...]:
-        """Steps, share of batches without video, and share of TA questions among those with video, of each stage."""
-        return ((self.text_steps, 1.0, 0.0), (self.video_steps, 0.1, 0.0), (self.cue_steps, 0.5, self.cue_ta))
+        """Steps, share of batches without video, and share of TA questions among those with video, of each stage that has steps."""
+        stages = ((self.text_steps, 1.0, 0.0), (self.video_steps, 0.1, 0.0), (self.cue_steps, 0.5, self.cue_ta))
+        return tuple(stage for stage in stages if stage[0])
+
+    def weighted(self, questions: Sequence[Question]) -> list[Question]:
+        """The questions, those about the topics of `twice` two times."""
+        return [question for question in questions for _ in range(1 + (question.tags["topic"] in self.twice))]
+
+
+RECIPES = {
+    "nano": Recipe(),
+    # Sees the order of frames: no cues, and so many video steps that each topic's jump in learning has come.
+    "order": Recipe(video_steps=1500, cue_steps=0, twice=("direction", "first", "last", "order")),
+}
 
 
 def batches(questions: Sequence[Question], size: int, key: str) -> Iterator[list[Question]]:
@@ -82,7 +95,7 @@ def train(recipe: Recipe, folder: str) -> tuple[Any, Any]:
     draws = Draws(f"mix {recipe.seed}")
     model.train()
     for number, (steps, blind_share, ta) in enumerate(recipe.stages):
-        videos = batches(texts(**world, share=ta), recipe.batch, f"video {number}")
+        videos = batches(recipe.weighted(texts(**world, share=ta)), recipe.batch, f"video {number}")
         last = number == len(recipe.stages) - 1
         for step in range(steps):
             without = draws.chance(blind_share)
@@ -175,6 +188,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the world to measure on (0, the demo's)")
     parser.add_argument("--videos", default="", help="folder for the videos; by default the planted data set's own")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="nano", help="nano, or order: a model that needs the order of frames")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change the recipe, such as video_steps=900")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -185,7 +199,7 @@ def main() -> None:
         processor = AutoProcessor.from_pretrained(resolve_model(given.evaluate))
     else:
         changed = {name: json.loads(value) for name, value in (setting.split("=") for setting in given.set)}
-        model, processor = train(Recipe(**changed), given.videos)
+        model, processor = train(replace(RECIPES[given.recipe], **changed), given.videos)
         if given.out:
             save(model, processor, given.out)
     numbers = evaluate(model, processor, given.videos, seed=given.seed)
