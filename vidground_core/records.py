@@ -190,10 +190,14 @@ class Decision:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
+# Made once: `json.dumps` with these settings would make an encoder a call, which took longer than the encoding.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def canonical(ask: Ask) -> str:
     """The ask as canonical JSON: the same ask gives the same text on any machine and in any process. Paths are left out."""
     messages = [[role, [_part(part) for part in parts]] for role, parts in ask.messages]
-    return json.dumps([messages, ask.continuations, ask.sampling, ask.sample, ask.role], ensure_ascii=False, separators=(",", ":"))
+    return _encode([messages, ask.continuations, ask.sampling, ask.sample, ask.role])
 
 
 def _part(part: Part) -> Any:

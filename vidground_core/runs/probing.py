@@ -19,7 +19,8 @@ from vidground_core.runs.session import Session
 from vidground_core.runs.shards import ShardCounts, VerdictShards
 from vidground_core.tables import read
 
-_OPENED_TOGETHER = 256
+# Questions stepped before the engines are let in again: a few milliseconds, since an engine with requests under way runs in this thread.
+_STEPPED_TOGETHER = 32
 
 
 @dataclass(slots=True)
@@ -95,10 +96,10 @@ class ProbePass:
         exhausted = False
         while not self._stopped:
             if self._answered:
-                states, self._answered = self._answered, []
+                states, self._answered = self._answered[:_STEPPED_TOGETHER], self._answered[_STEPPED_TOGETHER:]
                 await self._advance(states)
             elif not exhausted and self._open < self._session.options.open_questions:
-                states = list(islice(self._rows, min(_OPENED_TOGETHER, self._session.options.open_questions - self._open)))
+                states = list(islice(self._rows, min(_STEPPED_TOGETHER, self._session.options.open_questions - self._open)))
                 exhausted = not states
                 self._open += len(states)
                 await self._advance(states)
