@@ -28,7 +28,8 @@ TrainerConfigT = TypeVar("TrainerConfigT", bound=TrainerConfig)
 class TrainJob:
     """What to train on what: `data` is a folder of canonical Parquet questions, `model` a path or hub name, `out` the run directory.
 
-    `train` may run in a thread, which is not told of Ctrl-C: it looks at `stop` now and then, and ends as by Ctrl-C once that is set.
+    `devices` are the GPUs it may use, as CUDA_VISIBLE_DEVICES names them; empty for all. `train` may run in a thread, which is not told of
+    Ctrl-C: it looks at `stop` now and then, and ends as by Ctrl-C once that is set.
     """
 
     data: Path
@@ -37,6 +38,7 @@ class TrainJob:
     seed: int = 0
     resume: bool = True
     threads: int | None = None
+    devices: str = ""
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
 

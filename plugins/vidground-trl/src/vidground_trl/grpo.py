@@ -57,6 +57,8 @@ class TRLGRPO(Trainer[TRLGRPOConfig]):
         env = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
         if job.threads:
             env |= {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
+        if job.devices:
+            env |= {"CUDA_VISIBLE_DEVICES": job.devices}
         worker = WorkerJob(job.data.absolute(), _local(job.model), job.seed, self.config)
         return TrainPlan(tuple(argv), env, {str(path): worker.text()})
 
