@@ -23,11 +23,15 @@ from vidground_core.trainers.base import Trainer, TrainJob
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What `vg train` is asked: `data` is a filtered directory, a table of questions, or any data set as NAME:PATH."""
+    """What `vg train` is asked: `data` is a filtered directory, a table of questions, or any data set as NAME:PATH.
+
+    `devices` are the GPUs it may use, as CUDA_VISIBLE_DEVICES names them; empty for all.
+    """
 
     data: str
     out: Path
     resume: bool = True
+    devices: str = ""
     stop: threading.Event = field(default_factory=threading.Event, compare=False)
 
 
@@ -47,7 +51,7 @@ def train_job(request: TrainRequest, assembly: Assembly) -> TrainJob:
     folder = question_folder(Path(request.data)) or request.out / "questions"
     threads = settings.run.threads or None
     model = resolve_model(settings.model)
-    return TrainJob(folder, model, request.out, settings.seed, request.resume, threads, request.stop)
+    return TrainJob(folder, model, request.out, settings.seed, request.resume, threads, request.devices, request.stop)
 
 
 def question_folder(path: Path) -> Path | None:

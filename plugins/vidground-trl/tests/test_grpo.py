@@ -196,7 +196,8 @@ def test_the_plan_is_pure_and_says_everything(tmp_path: Path) -> None:
 
 
 def test_several_processes_are_launched_by_accelerate(tmp_path: Path) -> None:
-    plan = trainer(processes=2).plan(TrainJob(tmp_path, "nano", tmp_path / "out"))
+    plan = trainer(processes=2).plan(TrainJob(tmp_path, "nano", tmp_path / "out", devices="2,3"))
+    assert plan.env["CUDA_VISIBLE_DEVICES"] == "2,3"
     start = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--module", "vidground_trl.worker", "--config"]
     assert list(plan.argv[:-1]) == start
 
