@@ -95,7 +95,7 @@ class AskQueue:
             )
         reply = self._checked(self._asks[key], reply)
         if reply.status == "answered":
-            self._store.put(key, reply)
+            self._store.put(key, reply, self.identity)
         elif (attempts := self._attempts.get(key, 0)) < self._retries:
             self._attempts[key] = attempts + 1
             self._later.append(key)

@@ -60,8 +60,10 @@ class ReplyStore:
                 found |= dict(self._reader.execute(f"SELECT key, reply FROM replies WHERE key IN ({marks})", chunk))  # noqa: S608
         return {key: _decode(text) for key, text in found.items()}
 
-    def put(self, key: bytes, reply: Reply) -> None:
+    def put(self, key: bytes, reply: Reply, identity: str = "") -> None:
         """Queues an answered reply for the next group commit; a key that is stored already keeps its reply.
+
+        `identity` is that of the engine that gave it.
 
         Raises ValueError for a failed reply: failures are not answers.
         """
