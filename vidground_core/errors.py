@@ -8,7 +8,8 @@ Failures of a plugin are attributed to it by name at one boundary, `plugins.blam
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class VidGroundError(Exception):
@@ -53,6 +54,19 @@ class TooManyFailuresError(VidGroundError):
     """More asks stayed failed than `--max-failures` allows."""
 
     exit_code = 1
+
+
+class StoppedError(VidGroundError):
+    """The run stopped where it was told to (`--max-cost`, `--max-tokens`), with all that is done stored; the same command goes on.
+
+    `facts` are plain values for `--json`, which prints them in place of the result.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -39,6 +39,11 @@ class Engine(Component[EngineConfigT]):
     can: frozenset[str] = frozenset()
 
     @property
+    def priced(self) -> bool:
+        """Whether `cost` knows what a reply costs; False where the engine charges by prices it has not been told, so none can be limited."""
+        return True
+
+    @property
     @abstractmethod
     def identity(self) -> str:
         """What a reply depends on besides the ask (model and revision, template, dtype); part of the reply's key.
