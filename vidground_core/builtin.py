@@ -63,6 +63,7 @@ def vidground_register_filters() -> list[type[Any]]:
     """Policies on verdicts, and the controls of an ablation."""
     from vidground_core.filters.balanced import Balanced
     from vidground_core.filters.budget import Budget
+    from vidground_core.filters.by_label import ByLabel
     from vidground_core.filters.consensus import Consensus
     from vidground_core.filters.controls import RandomMatched, TAOnly
     from vidground_core.filters.drop_answerable import DropAnswerable
@@ -74,7 +75,7 @@ def vidground_register_filters() -> list[type[Any]]:
     from vidground_core.filters.visual_gain import VisualGain
 
     judging = [Consensus, DropAnswerable, GuessCorrected, IterativePruning, PassRate, ShortcutScore, Threshold, VisualGain]
-    return [Balanced, Budget, RandomMatched, TAOnly, *judging]
+    return [Balanced, Budget, ByLabel, RandomMatched, TAOnly, *judging]
 
 
 @hookimpl

@@ -40,9 +40,10 @@ FilterConfigT = TypeVar("FilterConfigT", bound=FilterConfig)
 
 
 class Filter(Component[FilterConfigT]):
-    """Base of filters."""
+    """Base of filters. `reads_tags` is True for an oracle, which decides by the data set's own labels; no other may look at tags."""
 
     Config: ClassVar[type[Any]] = FilterConfig
+    reads_tags: ClassVar[bool] = False
 
     @abstractmethod
     def decide(self, rows: JudgedRows) -> Iterator[Decision]:
