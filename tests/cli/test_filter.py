@@ -96,3 +96,43 @@ def test_wrong_usage_is_one_line(detected: Path, vg: Vg, tmp_path: Path, argumen
     assert ran.code == 2
     assert told in ran.err
     assert len(ran.err.strip().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("way", ["flags", "file"])
+def test_vg_run_takes_a_chain_too(detected: Path, vg: Vg, tmp_path: Path, way: str) -> None:
+    """The same questions are kept as by `vg filter`, each drop signed, in run.json and in the flow of the page."""
+    data = detected.parent
+    recorded = ("--detector", "recorded", "--set", f"recorded.path={data / 'judged.jsonl'}", "--out", tmp_path / "r")
+    if way == "flags":
+        chain = ("--filter", "consensus", "--filter", "budget", "--set", "filter.budget.keep=30", "--set", "filter.consensus.m=2")
+        command = ("run", "--dataset", data / "rows.jsonl", *recorded, *chain)
+    else:
+        (tmp_path / "run.yaml").write_text(f"dataset: {data / 'rows.jsonl'}\nfilter: [consensus, {{name: budget, keep: 30}}]\n")
+        command = ("run", tmp_path / "run.yaml", *recorded)
+    ran = vg(*command)
+    assert ran.code == 0, ran.err
+    result = vg(*command, "--json").json["filter"]
+    assert [(step["name"], step["reached"], step["dropped"]) for step in result["policies"]] == [("consensus", 60, 16), ("budget", 44, 14)]
+    record = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert [policy["name"] for policy in record["resolved"]["filter"]] == ["consensus", "budget"]
+    resolved = json.loads((tmp_path / "r" / "filter" / "run.json").read_text())["resolved"]
+    assert [(one["name"], one.get("keep")) for one in resolved["filters"]] == [("consensus", None), ("budget", 30.0)]
+    kept = {question.id for question in read(tmp_path / "r" / "filter" / "kept", Question)}
+    alone = ("--policy", "consensus", "--policy", "budget", "--set", "budget.keep=30")
+    assert vg("filter", detected, *alone, "--out", tmp_path / "f").code == 0
+    assert kept == {question.id for question in read(tmp_path / "f" / "kept", Question)}
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert all(reason in page for reason in result["reasons"])
+    refused = vg(*command, "--seed", "1")
+    assert "was made with other settings" in refused.err
+
+
+def test_a_run_of_one_policy_made_before_chains_resumes(detected: Path, vg: Vg, tmp_path: Path) -> None:
+    data = detected.parent
+    recorded = ("--detector", "recorded", "--set", f"recorded.path={data / 'judged.jsonl'}")
+    command = ("run", "--dataset", data / "rows.jsonl", *recorded, "--filter", "consensus", "--out", tmp_path / "r", "--json")
+    first = vg(*command).json
+    record = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert record["resolved"]["filter"] == {"name": "consensus"}
+    assert record["passed"]["filter"] == {"name": "consensus"}
+    assert vg(*command).json["filter"] == first["filter"]

@@ -37,7 +37,8 @@ def filter_(
 ) -> None:
     """Turn verdicts into a curated set: every row kept or dropped with its reason."""
     from vidground_core.cli.steps import prepare
-    from vidground_core.experiments.filtering import filter_set, refuse_repeated
+    from vidground_core.experiments.filter_chain import refuse_repeated
+    from vidground_core.experiments.filtering import filter_set
 
     session: Session = ctx.obj
     names = list(policies or [DEFAULT])
@@ -45,7 +46,7 @@ def filter_(
     shared = options.given(seed=seed)
     ready = [prepare(session, {"filter": name, **shared}, rooted) for name, rooted in _settings_by_policy(names, sets or ()).items()]
     passed = ready[0].passed if len(ready) == 1 else {"filters": [one.passed["filter"] for one in ready], **shared}
-    chosen = [one.assembly.filter() for one in ready]
+    chosen = [policy for one in ready for policy in one.assembly.filters()]
     result = filter_set(directory, ready[0].assembly, out, ready[0].context, passed=passed, policies=chosen)
     session.output.result(result, lambda: show_filter(session.output, result))
 

@@ -23,7 +23,7 @@ def run(
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG.yaml", help="Settings; the embedded example without it.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="The data set, as NAME:PATH.")] = None,
     detectors: options.Detectors = None,
-    filter_: Annotated[str | None, typer.Option("--filter", help="The filter policy.")] = None,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help="A filter policy; several are applied in this order.")] = None,
     trainer: Annotated[str | None, typer.Option("--trainer", help="The trainer.")] = None,
     model: options.Model = None,
     engine: options.Engine = None,
@@ -44,7 +44,7 @@ def run(
     from vidground_core.report import write_report
 
     session: Session = ctx.obj
-    flags = options.given(dataset=dataset, detectors=detectors, filter=filter_, trainer=trainer, model=model, engine=engine)
+    flags = options.given(dataset=dataset, detectors=detectors, filter=filters, trainer=trainer, model=model, engine=engine)
     flags |= options.given(executor=executor, limit=limit, seed=seed, max_failures=max_failures, store=store)
     base = embedded_example() if config is None and dataset is None else None
     ready = prepare(session, flags, sets, config=config, base=base)

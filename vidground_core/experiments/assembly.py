@@ -148,17 +148,19 @@ class Assembly:
         built: Executor[Any] = self._role("executor")
         return built
 
-    def filter(self) -> Filter[Any]:
-        """The filter policy."""
-        built: Filter[Any] = self._role("filter")
-        return built
+    def filters(self) -> list[Filter[Any]]:
+        """The filter policies, in the order in which they are applied."""
+        chain = self.settings.filter
+        return [self._component("filter", policy) for policy in ((chain,) if isinstance(chain, Mapping) else chain)]
 
     def trainer(self) -> Trainer[Any] | None:
         """The trainer, None where none is named."""
         return self._role("trainer") if self.settings.trainer.get("name") else None
 
     def _role(self, role: str) -> Any:
-        options: Mapping[str, Any] = getattr(self.settings, role)
+        return self._component(role, getattr(self.settings, role))
+
+    def _component(self, role: str, options: Mapping[str, Any]) -> Any:
         name = str(options.get("name", ""))
         rest = {key: value for key, value in options.items() if key != "name"}
         return self._build(role, self.registry.get(role, name), rest)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vidground_core.errors import ConfigError, RunDirectoryError
+from vidground_core.errors import RunDirectoryError
 from vidground_core.experiments.assembly import Assembly, described
 from vidground_core.experiments.context import Context
 from vidground_core.experiments.policies import Composition
@@ -34,7 +34,7 @@ def filter_set(
 ) -> dict[str, Any]:
     """Applies policies, each to what the one before kept, to the verdicts in `source`; returns the object of `vg filter --json`.
 
-    Without `policies` the assembly's filter is applied. `out` is self-contained: questions kept and dropped, decisions, verdicts and
+    Without `policies` the assembly's filters are applied. `out` is self-contained: questions kept and dropped, decisions, verdicts and
     set-aside rows; with several policies the decisions of all but the last stand in `steps/` too. Raises RunDirectoryError where `source`
     is no finished detection.
     """
@@ -43,7 +43,7 @@ def filter_set(
         raise RunDirectoryError(f"{str(source)!r} was made by 'vg {record['verb']}'; vg filter needs the directory of a 'vg detect'")
     if record["status"] != "done":
         raise RunDirectoryError(f"{str(source)!r} is not finished ({record['status']}): run its vg detect again first, it resumes")
-    chosen = list(policies) or [assembly.filter()]
+    chosen = list(policies) or assembly.filters()
     shown = {"filter": described(chosen[0])} if len(chosen) == 1 else {"filters": [described(policy) for policy in chosen]}
     resolved = {"source": str(source), "detection": record["resolved"], **shown}
     with RunDirectory.open(out, "filter", passed=passed, resolved=resolved) as directory:
@@ -57,13 +57,6 @@ def filter_set(
         directory.finish(result)
         context.emit("step-finished", "filter", kept=result["kept"], dropped=result["dropped"])
         return result
-
-
-def refuse_repeated(names: Sequence[str]) -> None:
-    """Raises ConfigError where a policy is named twice: its options could not be told apart."""
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ConfigError(f"the policy {twice[0]!r} is named twice; run vg filter twice, or use one policy with wider options")
 
 
 def _written(composition: Composition, out: Path) -> Counter[tuple[bool, str]]:

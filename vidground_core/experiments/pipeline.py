@@ -20,7 +20,7 @@ from vidground_core.runs.directory import RunDirectory
 def plan_run(assembly: Assembly, out: Path) -> dict[str, Any]:
     """The object of `vg run --dry-run --json`: settings, each arm's training plan, and under `warnings` what is missing here."""
     check_detection(assembly)
-    assembly.filter()
+    assembly.filters()
     arms = _requests(assembly, out)
     plans = {arm: plan_training(request, assembly) for arm, request in arms.items()}
     warnings = list(dict.fromkeys(warning for plan in plans.values() for warning in plan.pop("warnings")))
@@ -49,7 +49,7 @@ def run(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[str,
 def _check(assembly: Assembly, out: Path) -> None:
     """Everything that can be refused is refused before the first question is asked."""
     check_detection(assembly)
-    assembly.filter()
+    assembly.filters()
     if assembly.trainer() is not None:
         for request in _requests(assembly, out).values():
             train_job(request, assembly)

@@ -1,12 +1,13 @@
 """What a run is: one nested mapping from defaults, YAML file, `--set` and flags, checked as a whole before anything starts.
 
-Roots by role: `dataset`, `engine`, `filter`, `trainer`, `executor` (a name, or a mapping with `name` and the component's options), `eval`,
-`run`; options of a detector stand under its own name.
+Roots by role: `dataset`, `engine`, `filter`, `trainer`, `executor` (a name, or a mapping with `name` and the component's options; `filter`
+also a list of these), `eval`, `run`; options of a detector stand under its own name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 
 from vidground_core.config import ComponentConfig, build, merge, parse_settings, read_yaml
 from vidground_core.errors import ConfigError, nearest
+from vidground_core.experiments import filter_chain
 from vidground_core.plugins import Registry
 
 ROLES = ("dataset", "engine", "filter", "trainer", "executor")
@@ -56,7 +58,9 @@ class RunSettings(ComponentConfig):
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Options of each detector, by its name.")
     engine: dict[str, Any] = Field(default_factory=lambda: {"name": "transformers"}, description="The engine and its options.")
     executor: dict[str, Any] = Field(default_factory=lambda: {"name": "local"}, description="Where asks are answered.")
-    filter: dict[str, Any] = Field(default_factory=lambda: {"name": "drop-answerable"}, description="The filter policy and its options.")
+    filter: dict[str, Any] | tuple[dict[str, Any], ...] = Field(
+        default_factory=lambda: {"name": "drop-answerable"}, description="The filter policy and its options, or a list applied in order."
+    )
     trainer: dict[str, Any] = Field(default_factory=dict, description="The trainer and its options; none when empty.")
     model: str = Field("", description="Model to probe, train and evaluate: a path, a hub name, or nano.")
     eval: EvalSettings = Field(default_factory=EvalSettings, description="The evaluation.")
@@ -78,12 +82,20 @@ def passed_settings(
     config: Path | None, flags: Mapping[str, Any], sets: Sequence[str], base: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """`base` < YAML file < `--set` < flags, each normalised; what `run.json` keeps as passed. Flags that are None are left out."""
-    given = merge(_normal(parse_settings(sets)), _normal({k: v for k, v in flags.items() if v is not None}))
-    return _overlay(_overlay(_normal(base or {}), _normal(read_yaml(config) if config else {})), given)
+    flags = {key: value for key, value in flags.items() if value is not None}
+    layers = [_normal(layer) for layer in (base or {}, read_yaml(config) if config else {}, flags, parse_settings(sets))]
+    chain = any(isinstance(layer.get("filter"), list) for layer in layers)
+    # The order of the layers: flags name the policies of a chain, `--set` gives them options.
+    policies = [layer.pop("filter") for layer in layers if "filter" in layer] if chain else []
+    below, file, named, options = layers
+    merged = _overlay(_overlay(below, file), merge(options, named))
+    return {**merged, "filter": reduce(filter_chain.overlay, policies)} if chain else merged
 
 
 def _normal(layer: Mapping[str, Any]) -> dict[str, Any]:
     normal = dict(layer)
+    if "filter" in normal:
+        normal["filter"] = filter_chain.normal(normal["filter"])
     for role in ROLES:
         if isinstance(normal.get(role), str):
             normal[role] = {"name": normal[role]}
@@ -116,8 +128,9 @@ def resolve_settings(passed: Mapping[str, Any], registry: Registry) -> RunSettin
             options[key] = dict(value) if isinstance(value, Mapping) else _refuse_scalar(key, value)
         else:
             raise ConfigError(f"unknown setting {key!r}; {nearest(key, known | detectors)}")
+    filter_chain.check(values.get("filter", {}))
     for role in ROLES:
-        if role in values and not isinstance(values[role], Mapping):
+        if role != "filter" and role in values and not isinstance(values[role], Mapping):
             raise ConfigError(f"{role} = {values[role]!r}: expected a name, or a mapping with name and options")
     for name in options:
         if name not in values.get("detectors", ()):
