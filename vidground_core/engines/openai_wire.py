@@ -1,0 +1,277 @@
+"""Asks as bodies of requests to an OpenAI-compatible server, and bodies of its responses as replies. Pure: no network, no clock.
+
+Letters by chat (one request): the log-probability of a letter is that of its variants ("A", " A") among the likeliest first tokens,
+summed; a letter that is not among them gets the most it can have: the least of those shown, and what they leave of the whole.
+Continuations by completions (one request): each is appended to the prompt, echoed with log-probabilities, and its last tokens summed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from vidground_core.engines.openai_config import OpenAIConfig
+from vidground_core.errors import MediaError
+from vidground_core.records import Ask, Clip, Part, Reply, canonical
+
+SETTINGS = ("temperature", "top_p", "max_tokens", "seed")
+Pictures = Callable[[Clip], Sequence[str]]
+# Probabilities that a server rounded may sum to a little more than one.
+_ROUNDING = 0.01
+_LEAST_MASS = 1e-9
+
+
+class MalformedError(ValueError):
+    """A response that is no answer, and that another attempt may mend."""
+
+
+class FinalError(ValueError):
+    """An answer that cannot be used and that another attempt would give again; or an ask that cannot be sent."""
+
+
+def endpoint(config: OpenAIConfig) -> str:
+    """The path below the base URL: "/chat/completions" or "/completions"."""
+    return "/completions" if config.api == "completions" else "/chat/completions"
+
+
+def request_body(ask: Ask, config: OpenAIConfig, pictures: Pictures | None = None) -> dict[str, Any]:
+    """The JSON body that asks this.
+
+    `pictures` gives a clip's frames as data URLs, in the order shown; by default they are decoded and encoded here.
+    Raises ValueError where the ask cannot be sent (unknown sampling setting, several tokens to score by chat, a clip by completions) and
+    MediaError for a clip that does not decode.
+    """
+    body = _completions(ask, config) if config.api == "completions" else _chat(ask, config, pictures)
+    for name, value in config.extra_body.items():
+        if value is None:
+            body.pop(name, None)
+        else:
+            body[name] = value
+    return body
+
+
+def reply_of(body: Any, ask: Ask, config: OpenAIConfig) -> Reply:
+    """The reply that a response's decoded JSON body holds; failed, with the reason, for whatever is no answer."""
+    try:
+        return read_reply(body, ask, config)
+    except (MalformedError, FinalError) as error:
+        return Reply("failed", error=str(error), usage=usage_of(body))
+
+
+def read_reply(body: Any, ask: Ask, config: OpenAIConfig) -> Reply:
+    """As `reply_of`, but raises MalformedError where another attempt may help and FinalError where it would not."""
+    if isinstance(body, Mapping) and body.get("error"):
+        raise MalformedError(f"the server answered with an error: {error_text(body)}")
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    wanted = len(ask.continuations) if config.api == "completions" and ask.continuations else 1
+    if not isinstance(choices, list) or len(choices) != wanted or not all(isinstance(choice, Mapping) for choice in choices):
+        found = len(choices) if isinstance(choices, list) else "no"
+        raise MalformedError(f"the response has {found} choices, expected {wanted}")
+    if any(choice.get("finish_reason") == "content_filter" for choice in choices):
+        raise FinalError("the server's content filter stopped the answer")
+    if not ask.continuations:
+        return Reply("answered", text=_text(choices[0]), usage=usage_of(body))
+    scored = _echoed(ask, choices) if config.api == "completions" else _letters(ask, choices[0], config.top_logprobs)
+    return Reply("answered", logprobs=tuple(sum_ for sum_, _ in scored), tokens=tuple(count for _, count in scored), usage=usage_of(body))
+
+
+def usage_of(body: Any) -> tuple[int, int]:
+    """(prompt tokens, generated tokens) as the server counted them, (0, 0) where it does not say."""
+    counted = body.get("usage") if isinstance(body, Mapping) else None
+    if not isinstance(counted, Mapping):
+        return 0, 0
+    prompt, generated = counted.get("prompt_tokens"), counted.get("completion_tokens")
+    return prompt if isinstance(prompt, int) else 0, generated if isinstance(generated, int) else 0
+
+
+def error_text(body: Any) -> str:
+    """What an error response says, on one line; "" where it says nothing."""
+    found = body.get("error", body) if isinstance(body, Mapping) else body
+    if isinstance(found, Mapping):
+        found = found.get("message") or found.get("detail") or found.get("code") or ""
+    return " ".join(str(found or "").split())[:400]
+
+
+def unsendable(ask: Ask, config: OpenAIConfig) -> str:
+    """Why an ask cannot be sent by this API, in one sentence; empty where it can."""
+    unknown = sorted(dict(ask.sampling).keys() - set(SETTINGS))
+    if unknown:
+        return f"unknown sampling setting {unknown[0]!r}; there is: {', '.join(SETTINGS)}"
+    if ask.continuations and not config.scores:
+        return "options are to be scored, and the engine's option scores is off"
+    if config.api == "completions":
+        return "completions takes text only, the ask shows a clip; use api=chat" if ask.clips else ""
+    long = [text for text in ask.continuations if not is_letter(text)]
+    if long:
+        return f"chat scores single letters only, not {long[0]!r}; use scoring=letters, or api=completions on a server that echoes"
+    return ""
+
+
+def is_letter(text: str) -> bool:
+    """Whether a continuation can be scored from the first token alone."""
+    return len(text) == 1 and text.isascii() and text.isalnum()
+
+
+def _chat(ask: Ask, config: OpenAIConfig, pictures: Pictures | None) -> dict[str, Any]:
+    if reason := unsendable(ask, config):
+        raise FinalError(reason)
+    if pictures is None:
+        from vidground_core.engines.openai_frames import encode_clip
+
+        def pictures(clip: Clip) -> Sequence[str]:
+            return encode_clip(clip, config)
+
+    messages = [{"role": role, "content": _content(parts, config, pictures)} for role, parts in ask.messages]
+    body: dict[str, Any] = {"model": config.model, "messages": messages}
+    if ask.continuations:
+        return body | {config.limit_field: 1, "temperature": 0, "logprobs": True, "top_logprobs": config.top_logprobs}
+    return body | _sampling(ask, config, config.limit_field)
+
+
+def _content(parts: Sequence[Part], config: OpenAIConfig, pictures: Pictures) -> str | list[dict[str, Any]]:
+    if all(isinstance(part, str) for part in parts):
+        return "".join(part for part in parts if isinstance(part, str))
+    detail = {"detail": config.image_detail} if config.image_detail else {}
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, str):
+            content.append({"type": "text", "text": part})
+            continue
+        urls = pictures(part)
+        if not urls:
+            raise MediaError(f"{part.path}: no frames to show")
+        content += [{"type": "image_url", "image_url": {"url": url, **detail}} for url in urls]
+    return content
+
+
+def _completions(ask: Ask, config: OpenAIConfig) -> dict[str, Any]:
+    if reason := unsendable(ask, config):
+        raise FinalError(reason)
+    prompt = prompt_text(ask)
+    if ask.continuations:
+        prompts = [f"{prompt} {text}" for text in ask.continuations]
+        return {"model": config.model, "prompt": prompts, "max_tokens": 0, "temperature": 0, "echo": True, "logprobs": 1}
+    return {"model": config.model, "prompt": prompt} | _sampling(ask, config, "max_tokens")
+
+
+def prompt_text(ask: Ask) -> str:
+    """The prompt of a model without a chat template: its parts on lines of their own and "Answer:"; continuations begin with a space."""
+    return "\n".join([*(part for _, parts in ask.messages for part in parts if isinstance(part, str)), "Answer:"])
+
+
+def _sampling(ask: Ask, config: OpenAIConfig, limit: str) -> dict[str, Any]:
+    given = dict(ask.sampling)
+    # Sampled at temperature 1 where only a nucleus or a seed is named, as everywhere.
+    drawn = bool(given.keys() & {"temperature", "top_p", "seed"})
+    settings: dict[str, Any] = {
+        "temperature": given.get("temperature", 1.0 if drawn else 0),
+        limit: int(given.get("max_tokens", 0)) or config.max_new_tokens,
+    }
+    if "top_p" in given:
+        settings["top_p"] = given["top_p"]
+    if drawn and config.seeded:
+        settings["seed"] = int.from_bytes(hashlib.sha256(canonical(ask).encode()).digest()[:4], "big") >> 1
+    return settings
+
+
+def _text(choice: Mapping[str, Any]) -> str:
+    """The answer's text; a refusal in a field of its own is an answer too: what it means is the extractor's word."""
+    message = choice.get("message")
+    text = (message.get("content") or message.get("refusal")) if isinstance(message, Mapping) else choice.get("text")
+    if isinstance(text, str) and text.strip():
+        return text
+    if choice.get("finish_reason") == "length":
+        raise FinalError("the answer was cut off before it began (a model that thinks first?); raise max_new_tokens")
+    raise MalformedError("the response has no text")
+
+
+def _letters(ask: Ask, choice: Mapping[str, Any], asked: int) -> list[tuple[float, int]]:
+    first = _first_token(choice)
+    shown = [_token(entry) for entry in first["top_logprobs"]]
+    total = sum(math.exp(value) for _, _, value in shown)
+    if total > 1 + _ROUNDING:
+        raise MalformedError(f"the likeliest first tokens have probabilities that sum to {total:.3g}")
+    chosen = _token(first)
+    _require_same_text(choice, chosen[0])
+    entries = shown if any(entry[:2] == chosen[:2] for entry in shown) else [*shown, chosen]
+    found = {letter: [value for text, _, value in entries if plain(text) == letter] for letter in ask.continuations}
+    missing = [letter for letter, values in found.items() if not values]
+    if missing and len(shown) < asked:
+        raise MalformedError(
+            f"{len(shown)} of the {asked} likeliest first tokens came back, without {missing[0]!r}; set top_logprobs to what it gives"
+        )
+    if len(missing) == len(found):
+        likeliest = ", ".join(repr(text) for text, _, _ in entries[:3])
+        raise FinalError(f"no letter is among the {len(shown)} likeliest first tokens ({likeliest}, …); use scoring=generate")
+    bound = min(min(value for _, _, value in entries), math.log(max(1 - total, _LEAST_MASS)))
+    return [(min(_log_sum(values), 0.0) if values else bound, 1) for values in found.values()]
+
+
+def _first_token(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, list) or not content or not isinstance(content[0], Mapping):
+        raise MalformedError("the response has no log-probabilities; set scores=false where the server gives none")
+    shown = content[0].get("top_logprobs")
+    if not isinstance(shown, list) or not shown:
+        raise MalformedError("the response has no likeliest first tokens (top_logprobs)")
+    first: Mapping[str, Any] = content[0]
+    return first
+
+
+def _token(entry: Any) -> tuple[str, tuple[int, ...], float]:
+    """(text, bytes, log-probability) of one entry. Raises MalformedError for anything else."""
+    text, value = (entry.get("token"), entry.get("logprob")) if isinstance(entry, Mapping) else (None, None)
+    if not isinstance(text, str) or not _is_logprob(value):
+        raise MalformedError(f"a log-probability has the wrong shape: token {text!r}, logprob {value!r}")
+    raw = entry.get("bytes")
+    return text, tuple(raw) if isinstance(raw, list) else (), min(value, 0.0)
+
+
+def _is_logprob(value: Any) -> TypeGuard[float]:
+    """A finite number not above zero, rounding aside."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value <= _ROUNDING
+
+
+def plain(token: str) -> str:
+    """A token's text without the space before it, however a tokenizer writes that space."""
+    return token.lstrip("Ġ▁ \n\t").rstrip()
+
+
+def _require_same_text(choice: Mapping[str, Any], token: str) -> None:
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, Mapping) else None
+    word = plain(token)
+    if isinstance(text, str) and text.strip() and word.isascii() and word.isalnum() and not text.strip().startswith(word):
+        raise MalformedError(f"the log-probabilities are of another text: token {token!r}, answer {text[:40]!r}")
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    highest = max(values)
+    return highest + math.log(sum(math.exp(value - highest) for value in values))
+
+
+def _echoed(ask: Ask, choices: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]:
+    by_place = {choice.get("index"): choice for choice in choices}
+    if set(by_place) != set(range(len(choices))):
+        raise MalformedError(f"the choices are numbered {[choice.get('index') for choice in choices]}, expected 0 to {len(choices) - 1}")
+    return [_tail(text, by_place[place]) for place, text in enumerate(ask.continuations)]
+
+
+def _tail(continuation: str, choice: Mapping[str, Any]) -> tuple[float, int]:
+    """The summed log-probabilities and the number of the last tokens, those that make up " continuation"."""
+    logprobs = choice.get("logprobs")
+    tokens, values = (logprobs.get("tokens"), logprobs.get("token_logprobs")) if isinstance(logprobs, Mapping) else (None, None)
+    if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values) or not tokens:
+        raise MalformedError("the response does not echo the prompt with log-probabilities")
+    wanted, said, count = continuation.strip(), "", 0
+    while count < len(tokens) and len(said.strip()) < len(wanted):
+        count += 1
+        said = str(tokens[-count]) + said
+    if said.replace("Ġ", " ").replace("▁", " ").strip() != wanted:
+        raise MalformedError(f"the echoed tokens end with {said!r}, expected {continuation!r}")
+    if count == len(tokens) or not all(_is_logprob(value) for value in values[-count:]):
+        raise MalformedError(f"the log-probabilities of {continuation!r} have the wrong shape: {values[-count:]!r}"[:200])
+    return math.fsum(min(float(value), 0.0) for value in values[-count:]), count
