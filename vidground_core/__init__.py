@@ -18,11 +18,13 @@ from vidground_core.errors import (
     MissingBackendError,
     PluginError,
     VidGroundError,
+    nearest,
 )
 from vidground_core.events import Event
 from vidground_core.exports.base import ExportConfig, Exporter
 from vidground_core.filters.base import Filter, FilterConfig, Judged, JudgedRows, RowFilter
 from vidground_core.hookspecs import API_VERSION, hookimpl
+from vidground_core.plugins import load_registry
 from vidground_core.records import (
     Ask,
     Clip,
@@ -92,4 +94,6 @@ __all__ = [
     "Verdict",
     "VidGroundError",
     "hookimpl",
+    "load_registry",
+    "nearest",
 ]
