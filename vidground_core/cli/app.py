@@ -17,7 +17,7 @@ from vidground_core.errors import PluginError, VidGroundError
 from vidground_core.plugins import Registry, load_registry
 
 GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
-VERBS = ("run", "detect", "audit", "filter", "train", "eval", "report", "components", "plugins", "doctor")
+VERBS = ("run", "detect", "audit", "filter", "train", "eval", "ablate", "report", "components", "plugins", "doctor")
 INTERRUPTED = 130
 
 

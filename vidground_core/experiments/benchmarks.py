@@ -64,6 +64,21 @@ def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, pass
             return result
 
 
+def _layout(out: Path, benchmark: str) -> Layout:
+    return Layout(out, questions=f"questions/{folder_name(benchmark)}", verdicts="answers")
+
+
+def _answers_name(benchmark: str, frames: int) -> str:
+    return f"{benchmark}-{frames}"
+
+
+def read_answers(out: Path, benchmark: str, frames: int) -> Iterator[tuple[Question, Verdict]]:
+    """The questions of a benchmark with their answers (`answered` means right), from the directory of a finished evaluation."""
+    layout = _layout(out, benchmark)
+    verdicts = read(layout.verdicts_folder(_answers_name(benchmark, frames)), Verdict)
+    yield from zip(read(layout.questions_folder, Question), verdicts, strict=True)
+
+
 @dataclass(frozen=True)
 class _Run:
     """One benchmark at one number of frames; `layout` says where its tables are."""
@@ -79,11 +94,10 @@ class _Run:
 
     @property
     def folder(self) -> str:
-        return f"{self.benchmark.spec}-{self.frames}"
+        return _answers_name(self.benchmark.spec, self.frames)
 
     def answers(self) -> Iterator[tuple[Question, Verdict]]:
-        questions, verdicts = self.layout.questions_folder, self.layout.verdicts_folder(self.folder)
-        yield from zip(read(questions, Question), read(verdicts, Verdict), strict=True)
+        return read_answers(self.layout.root, self.benchmark.spec, self.frames)
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ class _Evaluation:
         """Everything to ask, checked: what can be refused is refused before the first question."""
         runs = []
         for benchmark in _benchmarks(self.assembly):
-            layout = Layout(self.out, questions=f"questions/{folder_name(benchmark.spec)}", verdicts="answers")
+            layout = _layout(self.out, benchmark.spec)
             for frames in self.assembly.settings.eval.frames:
                 detector = self._detector(frames).adapted(self.engine.can)
                 check_capabilities(detector, self.engine)

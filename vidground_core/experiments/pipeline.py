@@ -24,13 +24,13 @@ def plan_run(assembly: Assembly, out: Path) -> dict[str, Any]:
     arms = _requests(assembly, out)
     plans = {arm: plan_training(request, assembly) for arm, request in arms.items()}
     warnings = list(dict.fromkeys(warning for plan in plans.values() for warning in plan.pop("warnings")))
-    return {"out": str(out), "settings": assembly.settings.model_dump(mode="json"), "train": plans, "warnings": warnings}
+    return {"out": str(out), "settings": _resolved(assembly), "train": plans, "warnings": warnings}
 
 
 def run(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:
     """The whole way; returns the objects of its steps under their verb's name. Re-running resumes at the first unfinished step."""
     _check(assembly, out)
-    resolved = assembly.settings.model_dump(mode="json")
+    resolved = _resolved(assembly)
     with RunDirectory.open(out, "run", passed=passed, resolved=resolved) as directory:
         if directory.done and directory.result is not None:
             return directory.result
@@ -44,6 +44,11 @@ def run(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[str,
             result["eval"] = _evaluate(assembly, out, context, result.get("train", []), passed)
         directory.finish(result)
         return result
+
+
+def _resolved(assembly: Assembly) -> dict[str, Any]:
+    """The settings that concern `vg run`."""
+    return assembly.settings.model_dump(mode="json", exclude={"ablation"})
 
 
 def _check(assembly: Assembly, out: Path) -> None:

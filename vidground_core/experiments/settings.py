@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from vidground_core.config import ComponentConfig, build, merge, parse_settings, read_yaml
 from vidground_core.errors import ConfigError, nearest
 from vidground_core.experiments import filter_chain
+from vidground_core.experiments.ablation_settings import AblationSettings
 from vidground_core.plugins import Registry
 
 ROLES = ("dataset", "engine", "filter", "trainer", "executor")
@@ -65,6 +66,7 @@ class RunSettings(ComponentConfig):
     model: str = Field("", description="Model to probe, train and evaluate: a path, a hub name, or nano.")
     eval: EvalSettings = Field(default_factory=EvalSettings, description="The evaluation.")
     run: RunSection = Field(default_factory=RunSection, description="The composition.")
+    ablation: AblationSettings = Field(default_factory=AblationSettings, description="Arms, seeds and budgets of vg ablate.")
     limit: int | None = Field(None, ge=1, description="Only the first so many questions.")
     seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
     max_failures: float = Field(0, ge=0, description="Asks that may stay failed: a count, or a fraction below 1.")
