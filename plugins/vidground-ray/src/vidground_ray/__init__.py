@@ -1,0 +1,1 @@
+"""The executor `ray`: any engine on the workers of a Ray cluster."""
