@@ -10,6 +10,8 @@ from vidground_core.detectors.base import Corpus, CorpusDetector, Detector, Dete
 from vidground_core.detectors.multiple_choice import ChoiceConfig, ChoiceDetector
 from vidground_core.detectors.question_only import QuestionOnly, QuestionOnlyConfig
 from vidground_core.engines.base import BatchEngine, Engine, EngineConfig
+from vidground_core.engines.openai import OpenAIEngine
+from vidground_core.engines.openai_config import OpenAIConfig
 from vidground_core.errors import (
     ConfigError,
     EngineError,
@@ -73,6 +75,8 @@ __all__ = [
     "Media",
     "MediaError",
     "MissingBackendError",
+    "OpenAIConfig",
+    "OpenAIEngine",
     "PluginError",
     "Probe",
     "ProbeConfig",

@@ -59,6 +59,14 @@ def vidground_register_detectors() -> list[type[Any]]:
 
 
 @hookimpl
+def vidground_register_engines() -> list[type[Any]]:
+    """Models behind an address."""
+    from vidground_core.engines.openai import OpenAIEngine
+
+    return [OpenAIEngine]
+
+
+@hookimpl
 def vidground_register_filters() -> list[type[Any]]:
     """Policies on verdicts, and the controls of an ablation."""
     from vidground_core.filters.balanced import Balanced

@@ -71,13 +71,14 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
         if self.config.scoring != "auto":
             return self
         scored: Scoring = "letters" if self.config.listed else "texts"
-        scoring = scored if "logprobs" in can else "generate"
+        scoring = scored if "logprobs" in can or (scored == "letters" and "letters" in can) else "generate"
         return type(self)(build(type(self.config), {**self.config.model_dump(), "scoring": scoring}, f"detector {self.name!r}"))
 
     @property
     def needs(self) -> frozenset[str]:
         """Text, log-probabilities where options are scored, sampling where several replies are drawn."""
-        wanted = {"text": True, "logprobs": self._scores, "sampling": self.config.samples > 1}
+        scoring = self.config.scoring
+        wanted = {"text": True, "letters": scoring == "letters", "logprobs": scoring == "texts", "sampling": self.config.samples > 1}
         return frozenset(name for name, needed in wanted.items() if needed)
 
     @property

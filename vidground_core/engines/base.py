@@ -14,7 +14,8 @@ from vidground_core.config import ComponentConfig
 from vidground_core.errors import EngineError
 from vidground_core.records import Ask, Reply
 
-CAPABILITIES = ("text", "logprobs", "images", "video", "sampling")
+CAPABILITIES = ("text", "letters", "logprobs", "images", "video", "sampling")
+"""What engines can do: `logprobs` scores any continuation and so letters too, `letters` single letters only."""
 # How long a window that is not full waits for one more ask.
 _GRACE_SECONDS = 0.005
 
@@ -26,6 +27,11 @@ class EngineConfig(ComponentConfig):
 
 
 EngineConfigT = TypeVar("EngineConfigT", bound=EngineConfig)
+
+
+def lacking(needs: frozenset[str], can: frozenset[str]) -> list[str]:
+    """What is needed and not there, of `CAPABILITIES`, sorted."""
+    return sorted(needs - can - ({"letters"} if "logprobs" in can else set()))
 
 
 class Engine(Component[EngineConfigT]):
@@ -40,7 +46,7 @@ class Engine(Component[EngineConfigT]):
 
     @property
     def priced(self) -> bool:
-        """Whether `cost` knows what a reply costs; False where the engine charges by prices it has not been told, so none can be limited."""
+        """Whether `cost` knows what a reply costs; False where the engine charges by prices it has not been told: none can be limited."""
         return True
 
     @property

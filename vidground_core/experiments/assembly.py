@@ -11,7 +11,7 @@ from vidground_core.component import Component
 from vidground_core.config import build
 from vidground_core.datasets.base import DatasetLoader
 from vidground_core.detectors.base import Detector, ProbeDetector
-from vidground_core.engines.base import Engine
+from vidground_core.engines.base import Engine, lacking
 from vidground_core.errors import ConfigError, EngineError, InputError
 from vidground_core.filters.base import Filter
 from vidground_core.models import resolve_model
@@ -134,10 +134,10 @@ class Assembly:
         return self._engines.setdefault((cls.name, built.config.model_dump_json()), built)
 
     def _refuse_incapable(self, detector: ProbeDetector[Any], engine: Engine[Any]) -> None:
-        missing = sorted(detector.needs - engine.can)
+        missing = lacking(detector.needs, engine.can)
         if not missing:
             return
-        able = [name for name, cls, _ in self.registry.each("engine") if detector.needs <= cls.can]
+        able = [name for name, cls, _ in self.registry.each("engine") if not lacking(detector.needs, cls.can)]
         raise EngineError(
             f"detector {detector.name!r} needs {', '.join(missing)}, which engine {engine.name!r} with model {engine.config.model!r} "
             f"cannot do; engines that can, with a fitting model: {', '.join(able) or 'none'}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vidground_core.detectors.base import CorpusDetector, ProbeDetector
-from vidground_core.engines.base import Engine
+from vidground_core.engines.base import Engine, lacking
 from vidground_core.errors import ConfigError, EngineError, TooManyFailuresError
 from vidground_core.runs.executor import Executor
 from vidground_core.tables import ROWS_PER_PART
@@ -110,7 +110,7 @@ def parse_max_failures(text: str) -> float:
 
 def check_capabilities(detector: ProbeDetector[Any], engine: Engine[Any]) -> None:
     """Raises EngineError, before anything is asked, where the engine cannot do what the detector needs."""
-    missing = sorted(detector.needs - engine.can)
+    missing = lacking(detector.needs, engine.can)
     if missing:
         raise EngineError(
             f"the detector {detector.name!r} needs an engine with {', '.join(missing)}; "
