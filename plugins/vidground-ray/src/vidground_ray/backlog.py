@@ -62,8 +62,8 @@ class Backlog:
 
     def bury(self, items: Sequence[Item]) -> list[Item]:
         """Counts a death against the asks a worker held; queues them as suspects and returns those whose attempts are used up."""
-        spent = []
-        left = []
+        spent: list[Item] = []
+        left: list[Item] = []
         for item in items:
             item.deaths += 1
             (spent if item.deaths >= self._attempts else left).append(item)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,11 +17,10 @@ _log = logging.getLogger(__name__)
 # What a cluster of our own keeps in shared memory are messages of asks and replies.
 _OBJECT_STORE_BYTES = 128 * 2**20
 _CLOSE_SECONDS = 5.0
+_DETAIL = re.compile(r"Worker exit detail: (.+?)(?: Some common causes|$)")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
 }
 
 
@@ -57,6 +57,7 @@ class Cluster:
             ) from error
         self.joined = ray.is_initialized()
         if not self.joined:
+            _silence(ray)
             self._init(ray)
         self._worker = _shipped(ray)
         if self.own:
@@ -133,7 +134,7 @@ async def call(reference: Any) -> Any:
     try:
         return await _future(reference)
     except RayActorError as error:
-        raise WorkerLost(_brief(error), blameless=_blameless(error)) from error
+        raise WorkerLost(_cause(error), blameless=_blameless(error)) from error
     except (RayError, ConnectionError) as error:
         raise EngineError(f"executor 'ray': the cluster failed: {_brief(error)}; replies so far are kept") from error
 
@@ -168,8 +169,20 @@ def _shipped(ray: Any) -> Any:
     return ray.remote(worker.Worker)
 
 
+def _silence(ray: Any) -> None:
+    # Ray prints what its daemons report of dead workers on standard output, where --json promises one object; it has no public switch.
+    if hasattr(ray._private.worker, "_worker_logs_enabled"):
+        ray._private.worker._worker_logs_enabled = False
+
+
 def _blameless(error: Any) -> bool:
     return bool(error.preempted) or "node has died" in str(error) or "node was terminated" in str(error)
+
+
+def _cause(error: BaseException) -> str:
+    """The sentence of Ray's page on a dead actor that says why."""
+    found = _DETAIL.search(" ".join(str(error).split()))
+    return found.group(1) if found else _brief(error)
 
 
 def _brief(error: BaseException) -> str:

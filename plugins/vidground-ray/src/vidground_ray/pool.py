@@ -63,7 +63,7 @@ class Pool:
 
     def share(self, seat: Seat) -> list[Item]:
         """What a worker is given next: a group of suspects if it holds nothing, else its fair share of the fresh asks."""
-        if seat.alone and seat.held:
+        if not len(self._backlog) or len(seat.held) >= self._in_flight or (seat.alone and seat.held):
             return []
         seat.alone = False
         if not seat.held and (suspects := self._backlog.suspects()):
@@ -92,7 +92,7 @@ class Pool:
         else:
             self._count_death(str(lost), started=started)
             for item in self._backlog.bury(items):
-                error = f"its worker died {item.deaths} times, the last time with this ask alone; the last said: {lost}"
+                error = f"its worker died {item.deaths} times, the last time with this ask alone; {lost}"
                 self._spent[item.ask] = reply = Reply("failed", error=error)
                 item.settle(reply)
         self._wake()

@@ -21,7 +21,7 @@ class Seat:
         self._cluster, self._recipe = cluster, dict(recipe)
         self.actor: Any = None
         self.placed = self.ready = self.alone = False
-        self.node = ""
+        self.node, self.pid = "", 0
         self.held: dict[int, Item] = {}
         self.wake = asyncio.Event()
 
@@ -34,9 +34,8 @@ class Seat:
                     pool.started()
                 await self._work(pool)
             except WorkerLost as lost:
-                started = self.ready
-                items = self.leave()
-                pool.lost(lost, items, started=started)
+                reason, started = f"{self._who()}: {lost}", self.ready
+                pool.lost(WorkerLost(reason, blameless=lost.blameless), self.leave(), started=started)
 
     def leave(self) -> list[Item]:
         """Ends the worker; returns the asks it held."""
@@ -51,7 +50,7 @@ class Seat:
         if self.actor is None:
             self.actor = self._cluster.launch()
         found = await call(self.actor.hello.remote())
-        self.node, self.placed = found["node"], True
+        self.node, self.pid, self.placed = found["node"], found["pid"], True
         problem = await call(self.actor.start.remote(self._recipe))
         if problem:
             raise EngineError(problem)
@@ -60,7 +59,7 @@ class Seat:
     async def _work(self, pool: Pool) -> None:
         while True:
             taking = asyncio.ensure_future(call(self.actor.take.remote()))
-            taking.add_done_callback(lambda _: self.wake.set())
+            taking.add_done_callback(self._heard)
             try:
                 while not taking.done():
                     self.wake.clear()
@@ -71,6 +70,14 @@ class Seat:
                     taking.cancel()
             self._receive(pool, *taking.result())
 
+    def _heard(self, taking: asyncio.Future[Any]) -> None:
+        if not taking.cancelled():
+            taking.exception()  # seen, also where nobody waits for it any more
+        self.wake.set()
+
+    def _who(self) -> str:
+        return f"worker {self.pid} on the node {self.node}" if self.placed else "a worker without a place yet"
+
     def _give(self, pool: Pool) -> None:
         while items := pool.share(self):
             self.held |= {item.number: item for item in items}
@@ -80,7 +87,7 @@ class Seat:
         for number, reply in replies:
             item = self.held.pop(number, None)
             if item is None:
-                raise EngineError(f"executor 'ray': the worker on the node {self.node} answered an ask that it did not hold")
+                raise EngineError(f"executor 'ray': {self._who()} answered an ask that it did not hold")
             pool.settle(item, reply)
         if trouble is not None:
             for_good, text = trouble

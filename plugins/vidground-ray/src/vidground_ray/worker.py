@@ -96,7 +96,8 @@ class Worker:
                 f"engines there: {', '.join(registry.names('engine')) or 'none'}"
             )
         cls = registry.get("engine", name)
-        engine = cls(cls.Config.model_validate(pickle.loads(recipe["config"])))
+        # Bytes until here: what the config holds may need the engine's plugin to be read.
+        engine = cls(cls.Config.model_validate(pickle.loads(recipe["config"])))  # noqa: S301
         if engine.identity != recipe["identity"]:
             return (
                 f"the engine {name!r} is another one on the node {self._node}, and its replies would not be those asked for: "
