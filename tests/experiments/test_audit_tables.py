@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,7 +80,7 @@ def test_one_benchmark_is_a_full_table_and_its_agreement() -> None:
     text = latex([ONE])
     assert re.search(r"^always A & 40 & 5\.0 .* & 25\.0 & \$-\$20\.0 \{\\small \[\$-\$25\.0, \$-\$12\.5\]\} & ", text, re.MULTILINE)
     assert text.count(r"\begin{tabular}") == 2
-    assert re.search(r"^gpt\\_5\\% & always A & 40 & 42\.5 & 0\.06 & 39\.5 & 57\.5 .* & \$<\.001\$ \\\\$", text, re.MULTILINE)
+    assert re.search(r"^gpt\\_5\\% & always A & 40 & 42\.5 & 0\.06 & 39\.5 & 57\.5 .* & \$<\.001\$ & -- \\\\$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("audits", [[ONE], [ONE, OTHER]])
@@ -91,6 +94,33 @@ def test_every_latex_row_has_as_many_cells_as_columns(audits: list[dict[str, Any
 
 def test_latex_signs_are_escaped() -> None:
     assert escape(r"a_b & 5% $x$ #1 {y} ~ ^ \z") == (r"a\_b \& 5\% \$x\$ \#1 \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}z")
+
+
+HOSTILE = r"""[0] a_b & 5% $x^2$ #1 {y} ~ \z <|im_end|> "--" `'`""" + "\n\n*é"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_latex_with_hostile_names_compiles(tmp_path: Path, several: bool) -> None:
+    """By a real LaTeX, each name as one cell and printed as it was."""
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("no pdflatex here")
+    audits = [made(f"mvbench:/a_b/{name}.json", {f"[{HOSTILE}": 25, f"*{HOSTILE}": 2}) for name in ("a_1", "b&2")[: 1 + several]]
+    page = "\n".join([r"\documentclass{article}", r"\usepackage{booktabs,graphicx}", r"\begin{document}", latex(audits), r"\end{document}"])
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    done = subprocess.run(
+        [compiler, "-interaction=nonstopmode", "-halt-on-error", "page.tex"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-1500:]
+    log = (tmp_path / "page.log").read_text(encoding="utf-8", errors="replace")
+    assert "Missing character" not in log
+    assert "Overfull" not in log
+    assert (tmp_path / "page.pdf").stat().st_size > 1000
+
+
+def test_letters_that_pdflatex_lacks_are_told() -> None:
+    assert latex([made("planted", {"é": 2})]).splitlines()[1] == r"\begin{table}"
+    assert latex([made("planted", {"判": 2})]).splitlines()[1] == "% has letters that pdflatex lacks: use lualatex and a font with them"
 
 
 @pytest.mark.parametrize(

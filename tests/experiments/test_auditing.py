@@ -99,6 +99,19 @@ def test_one_set_lies_in_the_directory_itself(runs: Path) -> None:
     assert {"audit.csv", "audit.tex", "agreement.csv", "questions", "verdicts"} <= {path.name for path in (runs / "few").iterdir()}
 
 
+def test_what_a_set_teaches_beyond_another_judge_is_shown(sets: Path, vg: Vg) -> None:
+    """Δ of question-only, which stands first whichever way the judges were named."""
+    command = ("audit", f"canonical:{sets / 'first.jsonl'}", "--detector", "artefacts", "--detector", "question-only")
+    ran = vg(*command)
+    assert ran.code == 0, ran.err
+    (pair,) = vg(*command, "--json").json["agreement"]
+    assert (pair["first"], pair["second"], pair["shortcut_n"]) == ("artefacts", "question-only", 80)
+    assert "Δ: the first's mean score less the second's, in points, where both have one" in ran.out
+    (row,) = [line.split() for line in ran.out.splitlines() if line.startswith("question-only  artefacts")]
+    low, high = pair["shortcut_difference_interval"]
+    assert row[2:] == ["80", f"{-100 * pair['shortcut_difference']:+.1f}", f"[{-100 * high:+.1f},", f"{-100 * low:+.1f}]"]
+
+
 def test_a_single_judge_leaves_no_agreement(runs: Path) -> None:
     assert (runs / "gpt" / "audit.csv").exists()
     assert not (runs / "gpt" / "agreement.csv").exists()
@@ -107,7 +120,9 @@ def test_a_single_judge_leaves_no_agreement(runs: Path) -> None:
 def test_the_result_is_printed_as_csv_or_latex(sets: Path, vg: Vg) -> None:
     rows = list(csv.DictReader(io.StringIO(audit(vg, sets, "first", more=("--format", "csv")).out)))
     assert [(row["judge"], row["accuracy"]) for row in rows[:1]] == [("recorded:gpt", "0.625")]
-    assert audit(vg, sets, "first", "second", more=("--format", "latex")).out.startswith("% needs \\usepackage{booktabs}\n\\begin{table}")
+    assert audit(vg, sets, "first", "second", more=("--format", "latex")).out.startswith(
+        "% needs \\usepackage{booktabs,graphicx}\n\\begin{table}"
+    )
 
 
 @pytest.mark.parametrize(

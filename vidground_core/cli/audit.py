@@ -14,6 +14,9 @@ from vidground_core.cli.app import Session
 from vidground_core.cli.output import Output, interval, percent
 from vidground_core.errors import ConfigError
 
+# Its score less that of a zero-shot judge is the Δ of the question-only test (arXiv 2511.04655), so it stands first.
+LEARNER = "question-only"
+
 
 class TableFormat(StrEnum):
     """What the table is printed as."""
@@ -196,8 +199,26 @@ def _show_agreement(output: Output, one: Mapping[str, Any]) -> None:
         for pair in one["agreement"]
     ]
     output.table("agreement between judges, where both say yes or no", columns, rows)
+    _show_scores(output, one["agreement"])
     told = ", ".join(f"{judges}: {questions}" for judges, questions in one["answered_by"].items())
     output.line(f"questions by the number of judges that answer them: {told}")
+
+
+def _show_scores(output: Output, agreement: Sequence[Mapping[str, Any]]) -> None:
+    """The pairs that both give scores, a learner first: its Δ is what the set teaches beyond what the other knew."""
+    columns = ("first", "second", ">n", ">Δ", "95% interval")
+    rows = [_scores_row(pair) for pair in agreement if pair["shortcut_difference"] is not None]
+    if rows:
+        output.table("Δ: the first's mean score less the second's, in points, where both have one", columns, rows)
+
+
+def _scores_row(pair: Mapping[str, Any]) -> tuple[str, ...]:
+    first, second, delta = pair["first"], pair["second"], pair["shortcut_difference"]
+    low_high = pair["shortcut_difference_interval"]
+    if second.startswith(LEARNER) and not first.startswith(LEARNER):
+        first, second, delta, low_high = second, first, -delta, [-end for end in reversed(low_high)]
+    both = str(pair.get("shortcut_n", "–"))  # not in results of earlier versions
+    return (first, second, both, f"{100 * delta:+.1f}", "[" + ", ".join(f"{100 * end:+.1f}" for end in low_high) + "]")
 
 
 def _number(value: float | None, digits: int = 2) -> str:

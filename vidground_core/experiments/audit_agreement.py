@@ -24,7 +24,8 @@ class Pair:
 
     `overlap` is the share judged alike, `kappa` Cohen's, `jaccard_vg` that of the two VG sets. `difference` is the share of these questions
     that the first answers minus that of the second, `mcnemar_p` the mid-p of "both answer equally many of them". `shortcut_difference` is
-    the mean of the first's score minus the second's where both have one (question-only against a blind probe: Δ against zero-shot).
+    the mean of the first's score minus the second's where both have one (question-only against a blind probe: Δ against zero-shot); its
+    `n` says how many those are.
     """
 
     first: str
@@ -42,7 +43,8 @@ class Pair:
         found: dict[str, Any] = {"first": self.first, "second": self.second, **counts}
         for name in ("kappa", "jaccard_vg", "difference", "shortcut_difference"):
             found |= with_interval(name, getattr(self, name))
-        return found | {"mcnemar_p": self.mcnemar_p}
+        scored = self.shortcut_difference.n if self.shortcut_difference else 0
+        return found | {"shortcut_n": scored, "mcnemar_p": self.mcnemar_p}
 
 
 def with_interval(name: str, estimate: Rate | None) -> dict[str, Any]:

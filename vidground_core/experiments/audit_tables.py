@@ -22,8 +22,18 @@ _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\ttfamily\char34}",
+    "`": r"{\ttfamily\char96}",
+    # At the start of a row these would belong to the line break before it.
+    **{sign: f"{{{sign}}}" for sign in "[]*"},
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
+_LATIN = 0x17F
+# As wide as it is, or as the line where it is wider.
+_FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"
 
 
 def short_names(datasets: Sequence[str]) -> tuple[str, ...]:
@@ -100,11 +110,13 @@ def matrix(audits: Sequence[Audit]) -> list[tuple[str, list[Mapping[str, Any] | 
 
 
 def latex(audits: Sequence[Audit]) -> str:
-    """Tables for `booktabs`, in per cent: one of the judges, and one of their agreement for each audit with two judges or more."""
+    """Tables for `booktabs` and `graphicx`, in per cent: one of the judges, and one of their agreement for each audit with two judges or more."""
     tables = [_one_benchmark(audits[0]) if len(audits) == 1 else _benchmarks(audits)]
     names = short_names([audit["dataset"] for audit in audits])
     tables += [_pairs(audit, name) for audit, name in zip(audits, names, strict=True) if audit["agreement"]]
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
+    text = "\n".join(tables)
+    other = "" if all(ord(sign) <= _LATIN for sign in text) else "% has letters that pdflatex lacks: use lualatex and a font with them\n"
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n{other}{text}"
 
 
 def _benchmarks(audits: Sequence[Audit]) -> str:
@@ -131,15 +143,17 @@ def _one_benchmark(audit: Audit) -> str:
 
 
 def _pairs(audit: Audit, name: str) -> str:
-    header = ["First", "Second", "$n$", "Overlap", "$\\kappa$", "VG Jaccard", "Difference", "McNemar $p$"]
+    header = ["First", "Second", "$n$", "Overlap", "$\\kappa$", "VG Jaccard", "Difference", "McNemar $p$", "$\\Delta$ score"]
     rows = [
         (
             *(escape(pair["first"]), escape(pair["second"]), str(pair["n"]), _percent(pair["overlap"]), _number(pair["kappa"])),
             *(_percent(pair["jaccard_vg"]), _with_interval(pair, "difference"), _probability(pair["mcnemar_p"])),
+            _with_interval(pair, "shortcut_difference"),
         )
         for pair in audit["agreement"]
     ]
-    caption = f"{escape(name)}: agreement of the judges; overlap, Jaccard and difference of the shares answered in per cent."
+    caption = f"{escape(name)}: agreement of the judges; overlap, Jaccard and difference of the shares answered in per cent;"
+    caption += " $\\Delta$ score: the first's mean score less the second's, in points."
     return _table(caption, header, rows)
 
 
@@ -147,13 +161,20 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], *
     lines = [" & ".join(row) + r" \\" for row in rows]
     if 0 < rule_after < len(lines):
         lines.insert(rule_after, r"\midrule")
-    top = ["\\begin{table}", "\\centering", f"\\caption{{{caption}}}", f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", "\\toprule"]
-    return "\n".join([*top, " & ".join(header) + r" \\", "\\midrule", *lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
+    top = [
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{caption}}}",
+        _FITTED,
+        f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        "\\toprule",
+    ]
+    return "\n".join([*top, " & ".join(header) + r" \\", "\\midrule", *lines, "\\bottomrule", "\\end{tabular}}", "\\end{table}", ""])
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX prints it unchanged."""
-    return "".join(_SPECIAL.get(sign, sign) for sign in text)
+    """Text as LaTeX prints it unchanged, but for white space: a blank line would end a caption."""
+    return "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split())).replace("--", "-{}-")
 
 
 def _percent(value: float | None) -> str:
