@@ -110,7 +110,7 @@ def matrix(audits: Sequence[Audit]) -> list[tuple[str, list[Mapping[str, Any] | 
 
 
 def latex(audits: Sequence[Audit]) -> str:
-    """Tables for `booktabs` and `graphicx`, in per cent: one of the judges, and one of their agreement for each audit with two judges or more."""
+    """Tables for `booktabs` and `graphicx`, in per cent: one of the judges, and one of agreement for each audit with two judges or more."""
     tables = [_one_benchmark(audits[0]) if len(audits) == 1 else _benchmarks(audits)]
     names = short_names([audit["dataset"] for audit in audits])
     tables += [_pairs(audit, name) for audit, name in zip(audits, names, strict=True) if audit["agreement"]]
