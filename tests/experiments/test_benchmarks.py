@@ -43,7 +43,7 @@ class TextEngine(FakeEngine):
 
 
 class Silent:
-    def update(self, done: int, total: int | None, extra: str = "") -> None:
+    def update(self, standing: object) -> None:
         """Shows nothing."""
 
 

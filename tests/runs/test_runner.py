@@ -15,8 +15,9 @@ import pytest
 from vidground_core.errors import EngineError, PluginError
 from vidground_core.events import Event
 from vidground_core.records import Ask, Media, Question, Reply, SetAside, Verdict
+from vidground_core.runs.budget import Spent
 from vidground_core.runs.layout import Layout
-from vidground_core.runs.options import FinishedWithFailuresError, RunnerOptions
+from vidground_core.runs.options import FinishedWithFailuresError, RunnerOptions, Standing
 from vidground_core.runs.runner import run_detectors
 from vidground_core.runs.set_aside import read_set_aside
 from vidground_core.runs.store import ReplyStore
@@ -338,16 +339,21 @@ def test_events_tell_of_steps_and_shards(drive: ModuleType, tmp_path: Path) -> N
 
 def test_progress_ends_at_the_total(drive: ModuleType, tmp_path: Path) -> None:
     class Seen:
-        calls: list[tuple[str, int, int, int, int]] = []  # noqa: RUF012
+        calls: list[tuple[str, Standing]] = []  # noqa: RUF012
 
-        def advance(self, detector: str, done: int, total: int, asked: int, failed: int) -> None:
-            self.calls.append((detector, done, total, asked, failed))
+        def advance(self, detector: str, standing: Standing) -> None:
+            self.calls.append((detector, standing))
 
     bound, _ = _plain(drive)
     seen = Seen()
     run_detectors(Layout(tmp_path), drive.questions(20), [bound], progress=seen)
-    assert seen.calls[-1] == ("plain", 20, 20, 40, 0)
-    assert [call[1] for call in seen.calls] == sorted(call[1] for call in seen.calls)
+    spent = Spent(replies=40)
+    assert seen.calls[-1] == ("plain", Standing(done=20, total=20, judged=20, asked=40, spent=spent))
+    assert [standing.done for _, standing in seen.calls] == sorted(standing.done for _, standing in seen.calls)
+    again = Seen()
+    again.calls = []
+    run_detectors(Layout(tmp_path), drive.questions(20), [bound], progress=again)
+    assert again.calls[-1] == ("plain", Standing(done=20, total=20, reused=40))
 
 
 def test_tables_may_lie_under_other_names(drive: ModuleType, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from vidground_core.cli.output import Output, route_logging
-from vidground_core.errors import PluginError, VidGroundError
+from vidground_core.errors import PluginError, StoppedError, VidGroundError
 from vidground_core.plugins import Registry, load_registry
 
 GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
-VERBS = ("run", "detect", "audit", "filter", "train", "eval", "ablate", "report", "components", "plugins", "doctor")
+VERBS = ("run", "detect", "audit", "filter", "train", "eval", "ablate", "report", "store", "components", "plugins", "doctor")
 INTERRUPTED = 130
 
 
@@ -85,7 +85,7 @@ def split_global_flags(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `vg`; ends the process with 0 done, 1 too many failures, 2 wrong usage or input, 130 interrupted."""
+    """Entry point of `vg`; ends the process with 0 done, 1 too many failures, 2 wrong usage or input, 3 limit reached, 130 interrupted."""
     rest, flags = split_global_flags(sys.argv[1:] if arguments is None else arguments)
     output = Output(as_json="--json" in flags, quiet="--quiet" in flags, debug="--debug" in flags)
     route_logging(output)
@@ -96,6 +96,11 @@ def _run(arguments: list[str], output: Output) -> int:
     try:
         registry = load_registry()
         code = build_app(registry)(args=arguments, prog_name="vg", standalone_mode=False, obj=Session(registry, output))
+    except StoppedError as stop:
+        output.stopped(str(stop))
+        if output.as_json:
+            output.result({"stopped": str(stop), **stop.facts}, lambda: None)
+        return stop.exit_code
     except VidGroundError as error:
         if output.debug:
             traceback.print_exc()

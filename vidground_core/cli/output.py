@@ -6,15 +6,13 @@ import io
 import json
 import logging
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-SECONDS_BETWEEN_LINES = 10.0
+from vidground_core.cli.progress import ProgressLine
 
 
 class Output:
@@ -58,6 +56,16 @@ class Output:
         """An error; always printed."""
         self.note_console.print(f"error: {text}", markup=False)
 
+    def stopped(self, text: str) -> None:
+        """Why a run ended before its end, as it was told to; always printed."""
+        self.note_console.print(f"stopped: {text}", markup=False)
+
+    def event(self, facts: Mapping[str, Any]) -> None:
+        """With `json`, one line of JSON on standard error; else nothing, and nothing with `--quiet`."""
+        if self.as_json and not self.quiet:
+            sys.stderr.write(json.dumps(facts, ensure_ascii=False) + "\n")
+            sys.stderr.flush()
+
     def progress(self, label: str) -> ProgressLine:
         """A progress display for one piece of long work."""
         return ProgressLine(self, label)
@@ -67,40 +75,6 @@ def _plain(table: Table) -> None:
     text = io.StringIO()
     Console(file=text, width=10_000, highlight=False).print(table)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
-
-
-class ProgressLine:
-    """A bar with rate and time left on a terminal; in a pipe a plain line now and then. Use as a context manager."""
-
-    def __init__(self, output: Output, label: str) -> None:
-        self.output, self.label = output, label
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._began = self._said = time.monotonic()
-
-    def __enter__(self) -> ProgressLine:
-        if not self.output.quiet and self.output.note_console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=self.output.note_console, transient=True)
-            self._task = self._bar.add_task(self.label, total=None, rate="")
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int, total: int | None, extra: str = "") -> None:
-        """Sets how much is done; call it as often as wanted."""
-        now = time.monotonic()
-        rate = done / max(now - self._began, 1e-9)
-        facts = f"{rate:.1f}/s {extra}".strip()
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, rate=facts)
-        elif not self.output.quiet and now - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = now
-            left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
-            self.output.note(f"{self.label}: {done}{f' of {total}' if total else ''}, {facts}{left}")
 
 
 def route_logging(output: Output) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from vidground_core.cli.app import Session
+from vidground_core.events import Event
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.context import Context
 from vidground_core.experiments.settings import passed_settings, resolve_settings
+from vidground_core.runs.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -33,4 +35,12 @@ def prepare(
     """Merges `base`, the config file, `--set` and flags, and checks them. Raises ConfigError."""
     passed = passed_settings(config, flags, sets or (), base)
     assembly = Assembly(resolve_settings(passed, session.registry), session.registry)
-    return Prepared(passed, assembly, Context(session.registry, session.output.note, session.output.progress))
+    settings, output = assembly.settings, session.output
+    budget = Budget(max_cost=settings.max_cost, max_tokens=settings.max_tokens)
+    context = Context(session.registry, output.note, output.progress, lambda event: output.event(as_line(event)), budget)
+    return Prepared(passed, assembly, context)
+
+
+def as_line(event: Event) -> dict[str, Any]:
+    """An event as the object that `--json` prints on standard error."""
+    return {"event": event.name, "step": event.step, **event.facts}

@@ -203,7 +203,7 @@ class _Lanes:
 
 
 class _NoDisplay:
-    def update(self, done: int, total: int | None, extra: str = "") -> None:
+    def update(self, standing: object) -> None:
         """Shows nothing."""
 
 

@@ -11,7 +11,7 @@ from vidground_core.experiments.assembly import Assembly, Dataset, described
 from vidground_core.experiments.audit import audit
 from vidground_core.experiments.audit_tables import agreement_csv, judges_csv, latex, short_names
 from vidground_core.experiments.context import Context
-from vidground_core.experiments.detection import check_detection, detect
+from vidground_core.experiments.detection import Detection, check_detection, detect
 from vidground_core.runs.directory import RunDirectory
 from vidground_core.runs.durable import write_json
 from vidground_core.runs.judged import judged_rows
@@ -67,7 +67,7 @@ def _audit_set(assembly: Assembly, out: Path, context: Context, passed: Mapping[
         write_tables(layout.root, result)
         return result
 
-    return detect(assembly, out, context, passed=passed, verb="audit", finish=finish)
+    return detect(assembly, out, context, passed=passed, detection=Detection("audit", finish))
 
 
 def write_tables(out: Path, result: Mapping[str, Any]) -> None:

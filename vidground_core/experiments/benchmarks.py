@@ -14,7 +14,7 @@ from vidground_core.engines.base import Engine
 from vidground_core.errors import ConfigError
 from vidground_core.experiments.assembly import Assembly, Dataset, described
 from vidground_core.experiments.context import Context
-from vidground_core.experiments.detection import RunProgress
+from vidground_core.experiments.progress import RunProgress
 from vidground_core.experiments.splits import SplitRule, split_rule, summarise
 from vidground_core.experiments.watching import WatchConfig, WithVideo
 from vidground_core.records import Question, Verdict
@@ -22,7 +22,7 @@ from vidground_core.runs.directory import RunDirectory
 from vidground_core.runs.durable import write_json
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.layout import Layout, folder_name
-from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, check_capabilities, check_failures
+from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, Standing, check_capabilities, check_failures
 from vidground_core.runs.runner import run_detectors
 from vidground_core.tables import read
 
@@ -142,11 +142,12 @@ class _Evaluation:
         settings = self.assembly.settings
         bound = BoundDetector(run.detector, {"model": self.engine}, self.executor, folder=run.folder)
         # The limit is checked once over all benchmarks, so that a few failures in the first do not keep the others from being asked.
-        options = RunnerOptions(step="eval", max_failures=math.inf, store=Path(settings.store) if settings.store else None)
+        store = Path(settings.store) if settings.store else None
+        options = RunnerOptions(step="eval", max_failures=math.inf, store=store, budget=self.context.budget)
         with RunProgress(self.context) as progress:
             labelled = _Labelled(progress, run.label)
-            emit = self.context.registry.emit
-            (counts,) = run_detectors(run.layout, run.benchmark.rows(), [bound], options=options, on_event=emit, progress=labelled)
+            rows, heard = run.benchmark.rows(), self.context.tell
+            (counts,) = run_detectors(run.layout, rows, [bound], options=options, on_event=heard, progress=labelled)
         return counts
 
     def result(self, run: _Run, rule: SplitRule) -> dict[str, Any]:
@@ -162,8 +163,8 @@ class _Labelled:
     progress: RunProgress
     label: str
 
-    def advance(self, detector: str, done: int, total: int, asked: int, failed: int) -> None:
-        self.progress.advance(self.label, done, total, asked, failed)
+    def advance(self, detector: str, standing: Standing) -> None:
+        self.progress.advance(self.label, standing)
 
 
 def _notes(runs: list[_Run], shown: list[dict[str, Any]]) -> Iterator[str]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from vidground_core.detectors.base import ProbeDetector
 from vidground_core.experiments.assembly import Assembly, Dataset, described
-from vidground_core.experiments.context import Context, ProgressDisplay
+from vidground_core.experiments.context import Context
+from vidground_core.experiments.progress import RunProgress
 from vidground_core.records import Question, SetAside
+from vidground_core.runs.batch_files import Batch
 from vidground_core.runs.directory import RunDirectory
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.layout import Layout
-from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions
+from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, check_engines
 from vidground_core.runs.runner import run_detectors
 from vidground_core.runs.set_aside import read_set_aside
+from vidground_core.runs.sharding import parse_shard
 from vidground_core.tables import count
 
 Finish = Callable[[Layout, Dataset], dict[str, Any]]
@@ -38,47 +42,69 @@ def bind(assembly: Assembly, executor: Executor[Any]) -> list[BoundDetector]:
     return bound
 
 
+@dataclass(frozen=True)
+class Detection:
+    """How a detection is done: `verb` is the command's name, `finish` makes its object of the verdicts, `batch` names batch files."""
+
+    verb: str = "detect"
+    finish: Finish | None = None
+    batch: Batch = field(default_factory=Batch)
+
+
 def detect(
-    assembly: Assembly,
-    out: Path,
-    context: Context,
-    *,
-    passed: Mapping[str, Any],
-    verb: str = "detect",
-    finish: Finish | None = None,
+    assembly: Assembly, out: Path, context: Context, *, passed: Mapping[str, Any], detection: Detection | None = None
 ) -> dict[str, Any]:
-    """Runs the detectors and returns the object of `vg detect --json`, or what `finish` makes of the verdicts."""
+    """Runs the detectors and returns the object of `vg detect --json`, or what `finish` makes of the verdicts.
+
+    Where asks went into batch files in place of an engine, the object of `vg detect` has them under `batch`, and the run is not finished.
+    """
+    how = detection or Detection()
     dataset = assembly.dataset()
     with closing(assembly.executor()) as executor:
         bound = bind(assembly, executor)
+        options = _options(assembly, context, how)
+        for one in bound:
+            check_engines(one, options)
         rows = readable_rows(dataset, out)
-        with RunDirectory.open(out, verb, passed=passed, resolved=_resolved(assembly, dataset, bound)) as directory:
+        with RunDirectory.open(out, how.verb, passed=passed, resolved=_resolved(assembly, dataset, bound)) as directory:
             if directory.done and directory.result is not None:
                 return directory.result
-            counts = _run(assembly, rows, bound, context, (out, verb))
-            result = finish(Layout(out), dataset) if finish else _result(out, counts)
-            directory.count(questions=count(Layout(out).questions_folder), failed=sum(one.failed for one in counts))
-            directory.finish(result)
-            return result
+            with RunProgress(context) as progress:
+                counts = run_detectors(Layout(out), rows, bound, options=options, on_event=context.tell, progress=progress)
+            return _ended(directory, dataset, counts, how, context)
 
 
-def _run(
-    assembly: Assembly,
-    rows: Iterator[Question | SetAside],
-    bound: list[BoundDetector],
-    context: Context,
-    where: tuple[Path, str],
-) -> list[DetectorCounts]:
-    out, verb = where
+def _options(assembly: Assembly, context: Context, how: Detection) -> RunnerOptions:
     settings = assembly.settings
-    store = Path(settings.store) if settings.store else None
-    options = RunnerOptions(step=verb, max_failures=settings.max_failures, store=store)
-    with RunProgress(context) as progress:
-        return run_detectors(Layout(out), rows, bound, options=options, on_event=context.registry.emit, progress=progress)
+    return RunnerOptions(
+        step=how.verb,
+        max_failures=settings.max_failures,
+        store=Path(settings.store) if settings.store else None,
+        budget=context.budget,
+        shard=parse_shard(settings.shard) if settings.shard else None,
+        batch=how.batch,
+    )
+
+
+def _ended(directory: RunDirectory, dataset: Dataset, counts: list[DetectorCounts], how: Detection, context: Context) -> dict[str, Any]:
+    """Writes down how the run ended, and returns its object."""
+    layout = Layout(directory.path)
+    for line in how.batch.told():
+        context.note(line)
+    directory.count(questions=count(layout.questions_folder), failed=sum(one.failed for one in counts))
+    if any(one.postponed for one in counts):
+        result = _result(layout, counts, how.batch)
+        directory.interrupt("asks are written to batch files and wait for their results")
+        return result
+    result = how.finish(layout, dataset) if how.finish else _result(layout, counts, how.batch)
+    directory.finish(result)
+    return result
 
 
 def _resolved(assembly: Assembly, dataset: Dataset, bound: list[BoundDetector]) -> dict[str, Any]:
-    resolved = {"dataset": described(dataset.loader), "limit": dataset.limit, "seed": assembly.settings.seed}
+    resolved: dict[str, Any] = {"dataset": described(dataset.loader), "limit": dataset.limit, "seed": assembly.settings.seed}
+    if assembly.settings.shard:
+        resolved["shard"] = str(parse_shard(assembly.settings.shard))
     return resolved | {"detectors": {one.detector.name: _described(one) for one in bound}}
 
 
@@ -96,35 +122,11 @@ def _described(bound: BoundDetector) -> dict[str, Any]:
     return described(bound.detector) | ({"engines": engines} if engines else {})
 
 
-def _result(out: Path, counts: list[DetectorCounts]) -> dict[str, Any]:
-    layout = Layout(out)
-    return {
-        "out": str(out),
+def _result(layout: Layout, counts: list[DetectorCounts], batch: Batch) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "out": str(layout.root),
         "questions": count(layout.questions_folder),
         "set_aside": len(read_set_aside(layout.set_aside_file)),
         "detectors": [one.as_json() for one in counts],
     }
-
-
-class RunProgress:
-    """Shows how far each detector is; one display after the other."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._stack = ExitStack()
-        self._label = ""
-        self._display: ProgressDisplay | None = None
-
-    def advance(self, detector: str, done: int, total: int, asked: int, failed: int) -> None:
-        """Called by the runner as verdicts come."""
-        if detector != self._label or self._display is None:
-            self._stack.close()
-            self._label = detector
-            self._display = self._stack.enter_context(self._context.progress(detector))
-        self._display.update(done, total, f"{asked} asked" + (f", {failed} failed" if failed else ""))
-
-    def __enter__(self) -> RunProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    return result | ({"batch": batch.as_json()} if batch.used else {})

@@ -71,6 +71,9 @@ class RunSettings(ComponentConfig):
     seed: int = Field(0, ge=0, description="Seed of everything that is drawn.")
     max_failures: float = Field(0, ge=0, description="Asks that may stay failed: a count, or a fraction below 1.")
     store: str = Field("", description="Reply store shared between runs; one in the output directory by default.")
+    max_cost: float | None = Field(None, ge=0, description="US dollars that one command may spend, by the engine's prices; then it stops.")
+    max_tokens: int | None = Field(None, ge=0, description="Tokens, of prompts and generated, that one command may take; then it stops.")
+    shard: str = Field("", description="The share of the questions that is judged, as I/N; all when empty.")
 
 
 def embedded_example() -> dict[str, Any]:

@@ -42,6 +42,9 @@ class Spent:
         return f"${self.cost:.4f} and {self.tokens} tokens ({self.prompt_tokens} of prompts, {self.generated_tokens} generated)"
 
 
+NOTHING = Spent()
+
+
 class Budget:
     """The spending of one invocation, shared by all its detectors, with a limit in US dollars, in tokens, in both or in none.
 
@@ -101,14 +104,15 @@ class Budget:
                 "so the limit cannot be kept; run without it, or limit by --max-cost where the engine has prices"
             )
 
-    def stopped(self, judged: int, questions: int) -> StoppedError:
+    def stopped(self, detector: str, judged: int, questions: int) -> StoppedError:
         """The error that ends a run whose limit is reached, in words and as an object for `--json`."""
         limits = {"--max-cost": self.max_cost, "--max-tokens": self.max_tokens}
         given = " ".join(f"{flag} {value:g}" for flag, value in limits.items() if value is not None)
         spent = {"replies": self.spent.replies, "prompt_tokens": self.spent.prompt_tokens}
         spent |= {"generated_tokens": self.spent.generated_tokens}
         return StoppedError(
-            f"{given} is reached: {self.spent} for {self.spent.replies} replies; {judged} of {questions} questions are judged\n"
+            f"{given} is reached: {self.spent} for {self.spent.replies} replies; "
+            f"{judged} of {questions} questions are judged by {detector!r}\n"
             "everything is stored; the same command goes on from there with the same limit again, which counts from zero each time",
-            {"spent": {**spent, "cost": self.spent.cost}, "judged": judged, "questions": questions},
+            {"spent": {**spent, "cost": self.spent.cost}, "detector": detector, "judged": judged, "questions": questions},
         )

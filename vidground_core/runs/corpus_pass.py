@@ -11,7 +11,7 @@ from vidground_core.errors import PluginError, VidGroundError
 from vidground_core.events import Event
 from vidground_core.records import Question, Verdict
 from vidground_core.runs.judging import check_verdict
-from vidground_core.runs.options import BoundDetector
+from vidground_core.runs.options import BoundDetector, Standing
 from vidground_core.runs.session import Session
 from vidground_core.runs.shards import ShardCounts, VerdictShards, config_digest
 from vidground_core.runs.stages import FolderStages
@@ -33,7 +33,7 @@ def run_corpus_detector(bound: BoundDetector, detector: CorpusDetector[Any], sha
         shard = [_next_verdict(detector, question, verdicts) for question in read(table.folder / part, Question)]
         total += finished[part] if part in finished else shards.commit(part, shard, ShardCounts())
         judged += rows
-        session.advance(detector.name, judged, 0, 0)
+        session.advance(detector.name, Standing(judged, table.rows, judged))
         session.on_event(
             Event("shard-finished", session.options.step, {"detector": detector.name, "part": part, "rows": rows, "failed": 0})
         )

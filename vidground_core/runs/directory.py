@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from vidground_core.errors import RunDirectoryError, VidGroundError
+from vidground_core.errors import RunDirectoryError, StoppedError, VidGroundError
 from vidground_core.runs import provenance
 from vidground_core.runs.durable import read_json, write_json
 from vidground_core.runs.masking import mask
@@ -19,7 +19,7 @@ from vidground_core.runs.masking import mask
 FORMAT = 1
 RECORD = "run.json"
 LOCK = ".lock"
-NEUTRAL = frozenset({"json", "quiet", "debug", "max_failures", "store", "resume", "open"})
+NEUTRAL = frozenset({"json", "quiet", "debug", "max_failures", "store", "resume", "open", "max_cost", "max_tokens"})
 """Settings that never make a directory "changed": they alter what is printed or tolerated, not what is computed."""
 
 _SHOWN_DIFFERENCES = 8
@@ -48,7 +48,8 @@ class RunDirectory:
 
     `record` is what run.json holds: format, verb, status (running, done, interrupted, failed), passed and resolved config with secrets
     masked, package versions, git revision, times, counts, the verb's result, and under `earlier` the versions of sessions before this
-    one where they differ. Leaving the `with` block by Ctrl-C marks the run interrupted, by an error failed.
+    one where they differ. Leaving the `with` block by Ctrl-C or a limit that is reached
+    marks the run interrupted, by an error failed.
     """
 
     def __init__(self, path: Path, record: dict[str, Any], lock: int) -> None:
@@ -107,9 +108,9 @@ class RunDirectory:
         """Marks the run failed; the same command resumes it all the same."""
         self._set(status="failed", reason=reason, finished=_now())
 
-    def interrupt(self) -> None:
-        """Marks the run interrupted; the same command resumes it."""
-        self._set(status="interrupted", finished=_now())
+    def interrupt(self, reason: str = "") -> None:
+        """Marks the run interrupted, by Ctrl-C or for the reason given; the same command resumes it."""
+        self._set(status="interrupted", finished=_now(), **({"reason": reason} if reason else {}))
 
     def close(self) -> None:
         """Gives the directory free for other processes."""
@@ -123,7 +124,9 @@ class RunDirectory:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         try:
             if self.record["status"] == "running":
-                if isinstance(error, Exception):
+                if isinstance(error, StoppedError):
+                    self.interrupt(str(error))
+                elif isinstance(error, Exception):
                     self.fail(str(error) if isinstance(error, VidGroundError) else f"{type(error).__name__}: {error}")
                 else:
                     self.interrupt()
@@ -131,9 +134,9 @@ class RunDirectory:
             self.close()
 
     def _set(self, **fields: Any) -> None:
-        self.record |= fields
-        if self.record["status"] != "failed":
+        if "status" in fields:
             self.record.pop("reason", None)
+        self.record |= fields
         write_json(self.path / RECORD, self.record)
 
 

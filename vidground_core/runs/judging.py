@@ -16,7 +16,8 @@ class OpenQuestion:
     """A question between its first round and its verdict; `row` is its place in the shard `part`.
 
     `asks` are those of the round under way, in the detector's order; `keys` theirs once the clips have digests; `missing` the keys
-    without a reply yet. `media_error` is why its media cannot be shown, `unreadable` holds the keys of asks that failed for that.
+    without a reply yet; `waited` is whether an ask of it went to an engine. `media_error` is why its media cannot be shown, `unreadable`
+    holds the keys of asks that failed for that.
     """
 
     question: Question
@@ -28,6 +29,7 @@ class OpenQuestion:
     replies: dict[bytes, Reply] = field(default_factory=dict)
     missing: set[bytes] = field(default_factory=set)
     begun: bool = False
+    waited: bool = False
     verdict: Verdict | None = None
     media_error: tuple[str, str] | None = None
     unreadable: set[bytes] = field(default_factory=set)

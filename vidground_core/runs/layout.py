@@ -18,6 +18,7 @@ class Layout:
 
     root: Path
     questions: str = "questions"
+    corpus: str = "corpus"
     verdicts: str = "verdicts"
     stages: str = "stages"
     set_aside: str = "set_aside.jsonl"

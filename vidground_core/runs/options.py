@@ -10,7 +10,10 @@ from typing import Any, Protocol
 from vidground_core.detectors.base import CorpusDetector, ProbeDetector
 from vidground_core.engines.base import Engine, lacking
 from vidground_core.errors import ConfigError, EngineError, TooManyFailuresError
+from vidground_core.runs.batch_files import Batch, check_batch_engine
+from vidground_core.runs.budget import NOTHING, Budget, Spent
 from vidground_core.runs.executor import Executor
+from vidground_core.runs.sharding import Shard
 from vidground_core.tables import ROWS_PER_PART
 
 
@@ -33,7 +36,9 @@ class RunnerOptions:
 
     `step` is the verb, for events and texts. A failed ask is tried `retries` times again. `max_failures` is a count of asks, or a share
     of them where it is a fraction between 0 and 1. `open_questions` bounds memory: so many questions wait for replies at a time.
-    `grace` is how long, in seconds, Ctrl-C waits for the replies under way. `store` is a shared reply store.
+    `grace` is how long, in seconds, Ctrl-C waits for the replies under way. `store` is a shared reply store. `budget` is the spending of
+    this invocation and its limits; runs that share one share the limit. `shard` leaves all questions but its own to other runs. `batch`
+    names files that asks go into and replies come from.
     """
 
     step: str = "detect"
@@ -43,6 +48,9 @@ class RunnerOptions:
     rows_per_part: int = ROWS_PER_PART
     open_questions: int = 2_048
     grace: float = 10.0
+    budget: Budget = field(default_factory=Budget)
+    shard: Shard | None = None
+    batch: Batch = field(default_factory=Batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,9 @@ class DetectorCounts:
     """One detector's run in numbers.
 
     `asked` asks went to an engine in this session (retries not counted), `reused` had their reply in the store or in a finished shard,
-    `failed` stayed failed. `refused` and `unparsed` are trials, `media` questions whose video or image could not be read.
+    `failed` stayed failed. `refused` and `unparsed` are trials, `media` questions whose video or image could not be read. `cost` (US
+    dollars) and the tokens are those of all replies of this session, as the engine counted them; 0 where it does not. `postponed` questions
+    wait for what was written into a batch file; all others have a verdict.
     """
 
     name: str
@@ -62,17 +72,38 @@ class DetectorCounts:
     failed: int = 0
     verdicts: int = 0
     media: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    cost: float = 0.0
+    postponed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The object of `vg detect --json`."""
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a detector is. `done` of `total` questions have their verdict, `judged` of them in this session with an ask of their own.
+
+    `asked` asks went to an engine in this session, `reused` had their reply in the store or in a finished shard, `failed` stayed failed;
+    `spent` is what this detector's replies cost in this session.
+    """
+
+    done: int
+    total: int
+    judged: int = 0
+    asked: int = 0
+    reused: int = 0
+    failed: int = 0
+    spent: Spent = NOTHING
+
+
 class Progress(Protocol):
     """Told how far a detector is; called often, so it decides itself when to print."""
 
-    def advance(self, detector: str, done: int, total: int, asked: int, failed: int) -> None:
-        """`done` of `total` questions have their verdict; `asked` asks went to an engine and `failed` stayed failed so far."""
+    def advance(self, detector: str, standing: Standing) -> None:
+        """The detector now stands so."""
         ...
 
 
@@ -116,3 +147,17 @@ def check_capabilities(detector: ProbeDetector[Any], engine: Engine[Any]) -> Non
             f"the detector {detector.name!r} needs an engine with {', '.join(missing)}; "
             f"the engine {engine.name!r} has {', '.join(sorted(engine.can)) or 'no capabilities'}"
         )
+
+
+def check_engines(bound: BoundDetector, options: RunnerOptions) -> None:
+    """Raises, before anything is asked, where the options cannot be kept: EngineError for a cost limit on an engine without prices or batch
+    files without requests, ConfigError for a share of the questions given to a detector that needs all."""
+    if options.shard is not None and isinstance(bound.detector, CorpusDetector):
+        raise ConfigError(
+            f"--shard {options.shard} splits what is asked, and the detector {bound.detector.name!r} asks nothing and needs all questions "
+            "at once: run it without --shard"
+        )
+    for engine in bound.engines.values():
+        options.budget.check_engine(engine)
+        if options.batch.used:
+            check_batch_engine(engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,30 +13,46 @@ from vidground_core.detectors.base import Corpus, ProbeDetector
 from vidground_core.errors import EngineError
 from vidground_core.events import Event
 from vidground_core.records import Ask, Question, Reply, SetAside, Verdict, reply_key
+from vidground_core.runs.batch_files import BatchWriter
+from vidground_core.runs.budget import Spent
 from vidground_core.runs.judging import OpenQuestion, begin, blamed_clips, needs_digest, resolve_clips, set_aside_unreadable, step
-from vidground_core.runs.options import BoundDetector
-from vidground_core.runs.queue import AskQueue
+from vidground_core.runs.options import BoundDetector, Standing
+from vidground_core.runs.queue import AskQueue, Signals
 from vidground_core.runs.session import Session
 from vidground_core.runs.shards import ShardCounts, VerdictShards
 from vidground_core.tables import read
 
 # Questions stepped before the engines are let in again: a few milliseconds, since an engine with requests under way runs in this thread.
 _STEPPED_TOGETHER = 32
+_SECONDS_BETWEEN_WORDS = 0.2
 
 
 @dataclass(slots=True)
 class _Shard:
-    """A shard whose verdicts are being collected; `failed` holds the keys of its asks that stayed failed."""
+    """A shard whose verdicts are being collected; `failed` holds the keys of its asks that stayed failed.
+
+    Where `postponed`, an ask of it went into a batch file: it cannot be finished in this session, and its verdicts are not held.
+    """
 
     verdicts: list[Verdict | None]
     left: int
     asks: int = 0
     media: int = 0
     failed: set[bytes] = field(default_factory=set)
+    postponed: bool = False
+
+    def settle(self, row: int, verdict: Verdict | None) -> bool:
+        """Takes one row's verdict, None for one that is postponed; whether it was the last."""
+        self.left -= 1
+        if verdict is None and not self.postponed:
+            self.postponed, self.verdicts = True, []
+        elif not self.postponed:
+            self.verdicts[row] = verdict
+        return self.left == 0
 
 
 class ProbePass:
-    """Judges every question of the open shards of one detector; run it once, then read `counts`, `sent` and `failed`.
+    """Judges every question of the open shards of one detector; run it once, then read `counts`, `sent`, `reused`, `failed`, `postponed`.
 
     `waiting` maps the key of every ask under way to the questions that wait for its reply: equal asks are asked once.
     """
@@ -43,16 +60,18 @@ class ProbePass:
     def __init__(self, bound: BoundDetector, detector: ProbeDetector[Any], shards: VerdictShards, session: Session) -> None:
         self._bound, self._detector, self._shards, self._session = bound, detector, shards, session
         self._corpus: Corpus = session.corpus
-        self._work = asyncio.Event()
+        self._budget, self._before = session.options.budget, session.options.budget.spent
+        self._signals = Signals(session.options.retries)
         self._queues = {
-            role: AskQueue(engine, session.store, retries=session.options.retries, on_reply=self._on_reply, wake=self._work)
+            role: AskQueue(engine, session.store, self._budget, on_reply=self._on_reply, signals=self._signals)
             for role, engine in bound.engines.items()
         }
         self._waiting: dict[bytes, list[OpenQuestion]] = {}
         self._answered: list[OpenQuestion] = []
         self._open_shards: dict[str, _Shard] = {}
-        self._open = self._judged = 0
+        self._open = self._done = self._judged = self.postponed = self.reused = 0
         self._rows = self._open_rows()
+        self._tell_next = 0.0
         self._trouble: Exception | None = None
         self._stopped = False
         self._unreadable: set[bytes] = set()
@@ -64,6 +83,11 @@ class ProbePass:
         return sum(queue.sent for queue in self._queues.values())
 
     @property
+    def spent(self) -> Spent:
+        """What the replies of this pass cost, in this session."""
+        return self._budget.spent - self._before
+
+    @property
     def failed(self) -> list[Reply]:
         """The failures that no retry mended, in the order they came; without those of media that cannot be decoded."""
         return [reply for queue in self._queues.values() for key, reply in queue.failed.items() if key not in self._unreadable]
@@ -71,17 +95,24 @@ class ProbePass:
     def stop(self) -> None:
         """Opens nothing more and hands out no more asks; `run` returns when what is under way has come back."""
         self._stopped = True
-        self._work.set()
+        self._signals.work.set()
         for queue in self._queues.values():
             queue.stop()
 
     async def run(self) -> None:
-        """Judges all open shards. Raises the first EngineError, PluginError or RunDirectoryError when the engines have come to rest."""
-        executor = self._bound.executor
+        """Judges all open shards.
+
+        Raises the first EngineError, PluginError or RunDirectoryError when the engines have come to rest, StoppedError where the budget
+        is used up.
+        """
+        executor = self._bound.executor if self._session.options.batch.out is None else None
         streams = [asyncio.ensure_future(self._guarded(queue.run(executor))) for queue in self._queues.values() if executor is not None]
         await self._guarded(self._drive())
         self.stop()
         await asyncio.gather(*streams)
+        self._tell(always=True)
+        if self._trouble is None and self._starved():
+            self._trouble = self._budget.stopped(self._detector.name, self._done, self._session.questions.rows)
         if self._trouble is not None:
             raise self._trouble
 
@@ -98,6 +129,8 @@ class ProbePass:
             if self._answered:
                 states, self._answered = self._answered[:_STEPPED_TOGETHER], self._answered[_STEPPED_TOGETHER:]
                 await self._advance(states)
+            elif self._starved():
+                return
             elif not exhausted and self._open < self._session.options.open_questions:
                 states = list(islice(self._rows, min(_STEPPED_TOGETHER, self._session.options.open_questions - self._open)))
                 exhausted = not states
@@ -108,10 +141,13 @@ class ProbePass:
             elif self._open == 0:
                 return
             else:
-                self._work.clear()
-                await self._work.wait()
+                self._signals.work.clear()
+                await self._signals.work.wait()
             # Lets the engines take what is ready before more is opened.
             await asyncio.sleep(0)
+
+    def _starved(self) -> bool:
+        return any(queue.starved for queue in self._queues.values())
 
     def _open_rows(self) -> Iterator[OpenQuestion]:
         table = self._session.questions
@@ -119,7 +155,8 @@ class ProbePass:
             finished = self._shards.finished(part)
             if finished is not None:
                 self.counts += finished
-                self._judged += rows
+                self._done += rows
+                self.reused += finished.asks
                 continue
             self._open_shards[part] = _Shard([None] * rows, rows)
             for row, question in enumerate(read(table.folder / part, Question)):
@@ -139,10 +176,13 @@ class ProbePass:
                 await asyncio.to_thread(resolve_clips, self._detector, unresolved)
             await self._collect([state for state in states if state.verdict is not None])
             states = [state for state in states if state.verdict is None]
-            states = self._look_up(states)
+            self._look_up(states)
+            if self._session.options.batch.out is not None:
+                await self._postpone(self._session.options.batch.out, [state for state in states if state.missing])
+            states = [state for state in states if not state.missing]
 
-    def _look_up(self, states: list[OpenQuestion]) -> list[OpenQuestion]:
-        """Gives the states' asks what the store has and queues the rest; returns the states that miss nothing."""
+    def _look_up(self, states: list[OpenQuestion]) -> None:
+        """Gives the states' asks what the store and batch files have, and queues the rest, which they miss then."""
         for state in states:
             state.keys = [reply_key(ask, self._queue(ask).identity) for ask in state.asks]
             state.missing = set(state.keys)
@@ -151,19 +191,41 @@ class ProbePass:
         for state in states:
             for key, ask in zip(state.keys, state.asks, strict=True):
                 if key in state.missing:
-                    self._answer_or_queue(state, key, ask, stored.get(key))
-        return [state for state in states if not state.missing]
+                    self._answer_or_queue(state, key, ask, stored)
 
-    def _answer_or_queue(self, state: OpenQuestion, key: bytes, ask: Ask, stored: Reply | None) -> None:
+    def _answer_or_queue(self, state: OpenQuestion, key: bytes, ask: Ask, stored: dict[bytes, Reply]) -> None:
         queue = self._queue(ask)
-        reply = stored or queue.failed.get(key)
+        if key not in stored and (batched := self._session.options.batch.reply(key, ask, queue.engine, self._session.store)):
+            stored[key] = batched
+        reply = stored.get(key) or queue.failed.get(key)
         if reply is not None:
+            self.reused += reply.status == "answered"
             self._give(state, key, reply)
-        elif key not in self._waiting:
-            self._waiting[key] = [state]
-            queue.submit(key, ask)
-        elif self._waiting[key][-1] is not state:
-            self._waiting[key].append(state)
+        elif self._session.options.batch.out is None:
+            state.waited = True
+            if key not in self._waiting:
+                self._waiting[key] = [state]
+                queue.submit(key, ask)
+            elif self._waiting[key][-1] is not state:
+                self._waiting[key].append(state)
+
+    async def _postpone(self, out: BatchWriter, states: list[OpenQuestion]) -> None:
+        """Writes what the states miss into batch files and lets them go: a later session judges them."""
+        missing = [
+            (self._queue(ask).engine, key, ask)
+            for state in states
+            for key, ask in zip(state.keys, state.asks, strict=True)
+            if key in state.missing
+        ]
+        await asyncio.to_thread(out.add, missing)
+        for state in states:
+            state.rounds.close()
+            if self._open_shards[state.part].settle(state.row, None):
+                del self._open_shards[state.part]
+        self._open -= len(states)
+        self.postponed += len(states)
+        self._done += len(states)
+        self._tell()
 
     def _queue(self, ask: Ask) -> AskQueue:
         if ask.role not in self._queues:
@@ -178,7 +240,8 @@ class ProbePass:
             self._give(state, key, reply)
             if not state.missing:
                 self._answered.append(state)
-        self._work.set()
+        self._signals.work.set()
+        self._tell()
 
     def _give(self, state: OpenQuestion, key: bytes, reply: Reply) -> None:
         state.replies[key] = reply
@@ -189,20 +252,28 @@ class ProbePass:
     async def _collect(self, judged: list[OpenQuestion]) -> None:
         for state in judged:
             shard = self._open_shards[state.part]
-            shard.verdicts[state.row] = state.verdict
-            shard.left -= 1
             if state.media_error is not None:
                 shard.media += 1
                 shard.failed -= state.unreadable
                 self._unreadable |= state.unreadable
                 path, reason = state.media_error
                 self._session.set_aside.add(SetAside(path, None, reason, state.question.id))
-            if shard.left == 0:
-                await self._commit(state.part, self._open_shards.pop(state.part))
+            if shard.settle(state.row, state.verdict):
+                del self._open_shards[state.part]
+                if not shard.postponed:
+                    await self._commit(state.part, shard)
         self._open -= len(judged)
-        self._judged += len(judged)
-        if judged:
-            self._session.advance(self._detector.name, self._judged, self.sent, len(self.failed))
+        self._judged += sum(state.waited for state in judged)
+        self._done += len(judged)
+        self._tell()
+
+    def _tell(self, *, always: bool = False) -> None:
+        now = time.monotonic()
+        if always or now >= self._tell_next:
+            self._tell_next = now + _SECONDS_BETWEEN_WORDS
+            failed, total = len(self.failed), self._session.questions.rows
+            standing = Standing(self._done, total, self._judged, self.sent, self.reused, failed, self.spent)
+            self._session.advance(self._detector.name, standing)
 
     async def _commit(self, part: str, shard: _Shard) -> None:
         verdicts = [verdict for verdict in shard.verdicts if verdict is not None]

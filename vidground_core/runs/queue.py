@@ -6,56 +6,72 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from vidground_core.engines.base import Engine
 from vidground_core.errors import EngineError, VidGroundError
 from vidground_core.records import Ask, Reply
+from vidground_core.runs.budget import Budget
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.store import ReplyStore
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the queues of a pass and its driver tell each other by: `fed` that there may be asks to hand out, `work` that there may be
+    something to judge. A failed ask is tried `retries` times again."""
+
+    retries: int = 0
+    fed: asyncio.Event = field(default_factory=asyncio.Event)
+    work: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class AskQueue:
     """The asks of one role. `on_reply(key, reply)` is called for each answer, and for each failure once its retries are used up.
 
-    A failed ask waits for `retry`; `wake` is set when one does. `failed` keeps the final failures of this session by key; they are
-    never stored.
+    `sent` counts the asks handed to the engine, retries not counted. A failed ask waits for `retry`. `failed` keeps the final failures of
+    this session by key; they are never stored. An ask for which the budget has no room is held back until a reply makes some. `signals`
+    are shared by the queues of a pass.
     """
 
     def __init__(
-        self, engine: Engine[Any], store: ReplyStore, *, retries: int, on_reply: Callable[[bytes, Reply], None], wake: asyncio.Event
+        self, engine: Engine[Any], store: ReplyStore, budget: Budget, *, on_reply: Callable[[bytes, Reply], None], signals: Signals
     ) -> None:
         self.engine, self.identity = engine, engine.identity
         self.sent = 0
         self.failed: dict[bytes, Reply] = {}
-        self._store, self._retries, self._on_reply, self._wake = store, retries, on_reply, wake
+        self._store, self._budget, self._on_reply, self._signals = store, budget, on_reply, signals
         self._asks: dict[bytes, Ask] = {}
         self._ready: deque[bytes] = deque()
         self._later: deque[bytes] = deque()
         self._attempts: dict[bytes, int] = {}
         self._in_flight: dict[str, bytes] = {}
-        self._fed = asyncio.Event()
         self._stopped = False
+
+    @property
+    def starved(self) -> bool:
+        """Whether asks are left that the budget will never let go."""
+        return bool(self._ready) and self._budget.exhausted
 
     def submit(self, key: bytes, ask: Ask) -> None:
         """Queues an ask that has no reply yet."""
-        self.sent += 1
         self._asks[key] = ask
         self._ready.append(key)
-        self._fed.set()
+        self._signals.fed.set()
 
     def retry(self) -> bool:
         """Queues the failed asks that may be tried again; whether there were any."""
         waiting = bool(self._later)
         self._ready.extend(self._later)
         self._later.clear()
-        self._fed.set()
+        self._signals.fed.set()
         return waiting
 
     def stop(self) -> None:
         """Hands out no more asks; those under way still come back."""
         self._stopped = True
-        self._fed.set()
+        self._signals.fed.set()
 
     async def run(self, executor: Executor[Any]) -> None:
         """Streams asks to the engine and takes its replies until stopped. Raises EngineError where it dies or breaks its contract."""
@@ -71,13 +87,15 @@ class AskQueue:
 
     async def _feed(self) -> AsyncIterator[tuple[str, Ask]]:
         while not self._stopped:
-            if self._ready:
+            if self._ready and self._budget.room():
                 key = self._ready.popleft()
                 self._in_flight[key.hex()] = key
+                self._budget.hand_out()
+                self.sent += key not in self._attempts
                 yield key.hex(), self._asks[key]
             else:
-                self._fed.clear()
-                await self._fed.wait()
+                self._signals.fed.clear()
+                await self._signals.fed.wait()
 
     async def _next(self, replies: AsyncIterator[tuple[str, Reply]]) -> tuple[str, Reply] | None:
         try:
@@ -96,12 +114,16 @@ class AskQueue:
         reply = self._checked(self._asks[key], reply)
         if reply.status == "answered":
             self._store.put(key, reply, self.identity)
-        elif (attempts := self._attempts.get(key, 0)) < self._retries:
+        self._budget.take(self.engine, reply)
+        if self._budget.limited:
+            self._signals.fed.set()  # a reply may make room, for the other queues too
+            self._signals.work.set()
+        if reply.status == "failed" and (attempts := self._attempts.get(key, 0)) < self._signals.retries:
             self._attempts[key] = attempts + 1
             self._later.append(key)
-            self._wake.set()
+            self._signals.work.set()
             return
-        else:
+        if reply.status == "failed":
             self.failed[key] = reply
         self._attempts.pop(key, None)
         del self._asks[key]

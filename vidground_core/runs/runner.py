@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vidground_core.detectors.base import CorpusDetector, ProbeDetector
+from vidground_core.detectors.base import CorpusDetector, Detector, ProbeDetector
 from vidground_core.errors import EngineError
 from vidground_core.events import Event
 from vidground_core.records import Question, SetAside
@@ -14,12 +14,20 @@ from vidground_core.runs.corpus import TableCorpus
 from vidground_core.runs.corpus_pass import run_corpus_detector
 from vidground_core.runs.layout import Layout
 from vidground_core.runs.loop import run_until_done
-from vidground_core.runs.options import BoundDetector, DetectorCounts, Progress, RunnerOptions, check_capabilities, check_failures
+from vidground_core.runs.options import (
+    BoundDetector,
+    DetectorCounts,
+    Progress,
+    RunnerOptions,
+    check_capabilities,
+    check_engines,
+    check_failures,
+)
 from vidground_core.runs.probing import ProbePass
-from vidground_core.runs.questions import write_questions
 from vidground_core.runs.session import Session
 from vidground_core.runs.set_aside import SetAsideLog
 from vidground_core.runs.shards import ShardCounts, VerdictShards
+from vidground_core.runs.shares import write_share
 from vidground_core.runs.store import ReplyStore
 
 
@@ -42,24 +50,27 @@ def run_detectors(
     shards are skipped, stored replies are not asked for again, and an engine is started only for an ask without a reply. Asks that stayed
     failed are tried again. Ctrl-C waits a little for the replies under way and raises KeyboardInterrupt.
 
-    Raises FinishedWithFailuresError (with the counts) after all is finished where more asks failed than allowed, EngineError where
-    an engine cannot do what a detector needs or dies, PluginError where a detector breaks, InputError where no question can be read.
+    Raises FinishedWithFailuresError (with the counts) after all is finished where more asks failed than allowed, StoppedError where the
+    budget is used up, EngineError where an engine cannot do what a detector needs or dies, PluginError where a detector breaks, InputError
+    where no question can be read, ConfigError where a share of the questions is to be judged by a corpus detector.
     """
     options = options or RunnerOptions()
-    ready = [_adapted(one) for one in bound]
+    ready = [_adapted(one, options) for one in bound]
     set_aside = SetAsideLog(layout.set_aside_file)
-    questions = write_questions(layout, rows, set_aside, rows_per_part=options.rows_per_part)
+    questions, corpus = write_share(layout, rows, set_aside, options.shard, rows_per_part=options.rows_per_part)
     with ReplyStore(options.store or layout.store_file) as store:
-        session = Session(layout, questions, TableCorpus(questions), store, set_aside, options, on_event, progress)
+        session = Session(layout, questions, TableCorpus(corpus), store, set_aside, options, on_event, progress)
         results = [_run_one(one, session) for one in ready]
+        options.batch.close(store)
     counts = [count for count, _ in results]
     check_failures(counts, options.max_failures, next((error for _, error in reversed(results) if error), ""))
     return counts
 
 
-def _adapted(bound: BoundDetector) -> BoundDetector:
+def _adapted(bound: BoundDetector, options: RunnerOptions) -> BoundDetector:
     """The detector fitted to what its engine can, after checking that this is enough."""
     detector = bound.detector
+    check_engines(bound, options)
     if isinstance(detector, CorpusDetector):
         return bound
     engine = bound.engines.get("model")
@@ -77,31 +88,43 @@ def _run_one(bound: BoundDetector, session: Session) -> tuple[DetectorCounts, st
     session.on_event(Event("step-started", step, {"detector": detector.name, "questions": session.questions.rows}))
     shards = VerdictShards(session.layout.verdicts_folder(name), bound, session.questions)
     sent, errors = 0, list[str]()
+    counts: DetectorCounts
     if isinstance(detector, CorpusDetector):
         total = run_corpus_detector(bound, detector, shards, session)
+        counts = _counts(detector, total, session)
     else:
-        total, sent, errors = _probe(bound, detector, shards, session)
-    counts = DetectorCounts(
-        name=detector.name,
-        version=detector.version,
-        asked=sent,
-        reused=total.asks - sent,
-        refused=total.refused,
-        unparsed=total.unparsed,
-        failed=len(errors),
-        verdicts=session.questions.rows,
-        media=total.media,
-    )
+        judging = _probe(bound, detector, shards, session)
+        sent, errors = judging.sent, [reply.error for reply in judging.failed]
+        counts = _probe_counts(_counts(detector, judging.counts, session), judging)
     session.on_event(Event("step-finished", step, {"detector": detector.name, "asked": sent, "failed": len(errors)}))
     return counts, errors[-1] if errors else ""
 
 
-def _probe(
-    bound: BoundDetector, detector: ProbeDetector[Any], shards: VerdictShards, session: Session
-) -> tuple[ShardCounts, int, list[str]]:
+def _counts(detector: Detector[Any], total: ShardCounts, session: Session) -> DetectorCounts:
+    shards = {"refused": total.refused, "unparsed": total.unparsed, "media": total.media}
+    return DetectorCounts(detector.name, detector.version, reused=total.asks, verdicts=session.questions.rows, **shards)
+
+
+def _probe_counts(counts: DetectorCounts, judging: ProbePass) -> DetectorCounts:
+    spent = judging.spent
+    return replace(
+        counts,
+        asked=judging.sent,
+        # Postponed questions are in no shard yet, and what they have replies to only the pass has counted.
+        reused=judging.reused if judging.postponed else counts.reused - judging.sent,
+        failed=len(judging.failed),
+        verdicts=counts.verdicts - judging.postponed,
+        postponed=judging.postponed,
+        prompt_tokens=spent.prompt_tokens,
+        generated_tokens=spent.generated_tokens,
+        cost=spent.cost,
+    )
+
+
+def _probe(bound: BoundDetector, detector: ProbeDetector[Any], shards: VerdictShards, session: Session) -> ProbePass:
     judging = ProbePass(bound, detector, shards, session)
     try:
         run_until_done(judging.run(), stop=judging.stop, grace=session.options.grace)
     finally:
         session.store.flush()
-    return judging.counts, judging.sent, [reply.error for reply in judging.failed]
+    return judging

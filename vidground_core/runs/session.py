@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vidground_core.events import Event
 from vidground_core.runs.corpus import TableCorpus
 from vidground_core.runs.layout import Layout
-from vidground_core.runs.options import Progress, RunnerOptions
+from vidground_core.runs.options import Progress, RunnerOptions, Standing
 from vidground_core.runs.questions import QuestionTable
 from vidground_core.runs.set_aside import SetAsideLog
 from vidground_core.runs.store import ReplyStore
@@ -27,7 +27,7 @@ class Session:
     on_event: Callable[[Event], None]
     progress: Progress | None = None
 
-    def advance(self, detector: str, done: int, asked: int, failed: int) -> None:
+    def advance(self, detector: str, standing: Standing) -> None:
         """Tells the progress display, where there is one."""
         if self.progress is not None:
-            self.progress.advance(detector, done, self.questions.rows, asked, failed)
+            self.progress.advance(detector, standing)
