@@ -1,0 +1,263 @@
+"""vg ablate as a whole: what is trained, shared, resumed and compared, with a trainer and an engine whose truth is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidground_core.errors import RunDirectoryError, TooManyFailuresError
+from vidground_core.experiments.ablation import ablate, plan_ablation
+from vidground_core.experiments.assembly import Assembly
+from vidground_core.experiments.context import Context
+from vidground_core.experiments.settings import resolve_settings
+from vidground_core.plugins import load_registry
+
+# A model is a folder with its skill: the share of questions it answers right. Training on `data` raises the skill by a tenth times the
+# share of grounded questions; the engine answers a question right where its lot, the same for every model, falls below the skill.
+PLUGIN = """
+import hashlib, json, os
+from pathlib import Path
+from vidground_core import BatchEngine, Reply, Trainer, TrainerConfig, TrainPlan, TrainResult, Question, VidGroundError, hookimpl
+from vidground_core.tables import read
+
+VIDGROUND_API = ">=1,<2"
+
+def lot(*parts):
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") / 2**32
+
+class SkillConfig(TrainerConfig):
+    prompts: int = 0
+    gain: float = 0.3
+
+class SkillTrainer(Trainer[SkillConfig]):
+    name, version, Config = "skill", "1", SkillConfig
+    def check(self, job): return []
+    def plan(self, job): return TrainPlan(())
+    def train(self, job):
+        log = Path(os.environ["TRAININGS"])
+        if job.out.name in os.environ.get("FAILING", "").split(","):
+            raise VidGroundError("the training process failed")
+        with log.open("a") as file:
+            file.write(job.out.name + "\\n")
+        rows = list(read(job.data, Question))
+        share = sum(row.tags["label"] == "vg" for row in rows) / len(rows)
+        skill = json.loads((Path(job.model) / "skill.json").read_text()) + self.config.gain * share + 0.02 * lot(job.seed)
+        (job.out / "checkpoint").mkdir(parents=True, exist_ok=True)
+        (job.out / "checkpoint" / "skill.json").write_text(json.dumps(skill))
+        return TrainResult(job.out / "checkpoint", 1, self.config.prompts, 10 * self.config.prompts)
+
+class SkillEngine(BatchEngine):
+    name, version = "skill", "1"
+    can = frozenset({"text", "video", "images"})
+    @property
+    def identity(self): return "skill " + (Path(self.config.model) / "skill.json").read_text()
+    def answer_batch(self, asks):
+        skill = json.loads((Path(self.config.model) / "skill.json").read_text())
+        return [self._answer(ask, skill) for ask in asks]
+    def _answer(self, ask, skill):
+        lines = "".join(part for _, parts in ask.messages for part in parts if isinstance(part, str)).splitlines()
+        right = [line[0] for line in lines if line[1:2] in ".)" and "right" in line]
+        wrong = [line[0] for line in lines if line[1:2] in ".)" and "wrong" in line]
+        number = next(line for line in lines if "number" in line).split("number ")[1].split("?")[0]
+        return Reply("answered", text=(right if lot(number) < skill else wrong)[0])
+
+@hookimpl
+def vidground_register_trainers(): return [SkillTrainer]
+
+@hookimpl
+def vidground_register_engines(): return [SkillEngine]
+"""
+
+
+class World:
+    """A data set of 200 questions, half of them answered blind, a start checkpoint, and a log of trainings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder / "trainings.log"
+        (folder / "start").mkdir()
+        (folder / "start" / "skill.json").write_text("0.4")
+        self._rows("train", 200)
+        self._rows("test", 400)
+        self._rows("other", 100)
+        judged = [{"id": f"train{n}", "judge": "gpt", "correct": n % 2 == 0} for n in range(200)]
+        (folder / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in judged))
+
+    def _rows(self, name: str, size: int) -> None:
+        rows = [
+            {"id": f"{name}{n}", "question": f"What is number {name}{n}?", "options": ["right", "wrong one", "wrong two"], "answer": "A",
+             "group": f"v{n // 4}", "tags": {"label": "vg" if n % 2 else "ta"}}
+            for n in range(size)
+        ]  # fmt: skip
+        (self.folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def settings(self, **ablation: Any) -> dict[str, Any]:
+        return {
+            "dataset": {"name": f"canonical:{self.folder / 'train.jsonl'}"},
+            "detectors": ["recorded"],
+            "recorded": {"path": str(self.folder / "judged.jsonl")},
+            "filter": {"name": "drop-answerable"},
+            "engine": {"name": "skill"},
+            "trainer": {"name": "skill"},
+            "model": str(self.folder / "start"),
+            "eval": {"benchmarks": [f"canonical:{self.folder / 'test.jsonl'}"], "frames": [8], "splits": ["full", "ta", "vg"]},
+            "ablation": {"seeds": [0, 1], "prompts": 50, "random_draws": 2, **ablation},
+        }
+
+    def assembly(self, settings: dict[str, Any] | None = None, **ablation: Any) -> Assembly:
+        registry = load_registry(restrict="skill")
+        return Assembly(resolve_settings(settings or self.settings(**ablation), registry), registry)
+
+    def run(self, out: str = "out", **ablation: Any) -> dict[str, Any]:
+        assembly = self.assembly(**ablation)
+        return ablate(assembly, self.folder / out, context(assembly), passed={})
+
+    @property
+    def trainings(self) -> list[str]:
+        return self.log.read_text().split() if self.log.exists() else []
+
+
+class Hidden:
+    def update(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def no_progress(label: str) -> Iterator[Any]:
+    yield Hidden()
+
+
+def context(assembly: Assembly) -> Context:
+    return Context(assembly.registry, lambda text: None, no_progress)
+
+
+@pytest.fixture
+def world(tmp_path: Path, make_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> World:
+    make_plugin("skill", PLUGIN)
+    made = World(tmp_path)
+    monkeypatch.setenv("TRAININGS", str(made.log))
+    return made
+
+
+def arm(result: dict[str, Any], name: str, budget: str = "prompts") -> dict[str, Any]:
+    return next(each for each in result["arms"] if each["name"] == name and each["budget"] in (budget, ""))
+
+
+def difference(result: dict[str, Any], name: str, against: str, split: str = "full") -> dict[str, Any]:
+    (found,) = [e for e in result["differences"] if (e["arm"], e["against"], e["split"]) == (name, against, split)]
+    return dict(found)
+
+
+def test_the_effect_that_is_there_is_found(world: World) -> None:
+    """Skill: start .40; full and random half grounded, so +.15; filtered all grounded, +.30; ta-only none."""
+    result = world.run()
+    accuracy = {each["name"]: each["splits"]["full"]["accuracy"] for each in result["arms"]}
+    assert accuracy["start"] == pytest.approx(0.40, abs=0.05)
+    assert accuracy["full"] == pytest.approx(0.56, abs=0.05)
+    assert accuracy["filtered"] == pytest.approx(0.71, abs=0.08)
+    assert accuracy["ta-only"] == pytest.approx(0.41, abs=0.05)
+    gain = difference(result, "filtered", "full")
+    assert gain["points"] == pytest.approx(100 * (accuracy["filtered"] - accuracy["full"]))
+    assert gain["interval"][0] > 5
+    assert gain["p_adjusted"] < 0.05
+    assert gain["lost"] == 0
+    assert abs(difference(result, "random-matched", "full")["points"]) < 5
+    assert {(e["arm"], e["against"]) for e in result["differences"]} == {
+        *((name, "full") for name in ("filtered", "random-matched", "ta-only")),
+        *((name, "filtered") for name in ("random-matched", "ta-only")),
+    }
+    assert [each["questions"] for each in result["data"]] == [200, 100, 100, 100, 100]
+
+
+def test_what_is_done_is_not_done_again(world: World) -> None:
+    first = world.run()
+    trained = world.trainings
+    assert sorted(trained) == sorted(run for each in first["arms"] for run in each["runs"])
+    assert world.run() == first
+    assert world.trainings == trained
+
+
+def test_an_interrupted_ablation_goes_on_with_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILING", "filtered-50p-s1")
+    with pytest.raises(TooManyFailuresError) as failed:
+        world.run()
+    assert "1 runs failed: filtered-50p-s1; filtered-50p-s1 said: the training process failed" in str(failed.value)
+    partial = json.loads((world.folder / "out" / "results.json").read_text())
+    assert arm(partial, "filtered")["seeds"] == [0]
+    assert partial["missing_runs"] == ["filtered-50p-s1"]
+    trained = world.trainings
+    monkeypatch.delenv("FAILING")
+    result = world.run()
+    assert world.trainings == [*trained, "filtered-50p-s1"]
+    assert arm(result, "filtered")["seeds"] == [0, 1]
+    assert result["missing_runs"] == []
+
+
+def test_other_settings_are_refused_in_the_same_directory(world: World) -> None:
+    world.run()
+    with pytest.raises(RunDirectoryError, match="made with other settings"):
+        world.run(prompts=60)
+
+
+def test_two_budgets_share_the_runs_of_full(world: World) -> None:
+    """Half of full is grounded, all of filtered: as many grounded prompts are 25 prompts there."""
+    result = world.run(budgets=["prompts", "vg-prompts"], seeds=[0], random_draws=1)
+    assert arm(result, "full", "vg-prompts")["runs"] == arm(result, "full")["runs"] == ["full-50p-s0"]
+    assert arm(result, "filtered", "vg-prompts")["runs"] == ["filtered-25p-s0"]
+    assert world.trainings.count("full-50p-s0") == 1
+    assert "arm 'ta-only' is not trained under the budget vg-prompts: it has no grounded question" in result["notes"]
+
+
+def test_several_benchmarks_are_averaged(world: World) -> None:
+    settings = world.settings(seeds=[0], random_draws=1)
+    settings["eval"]["benchmarks"].append(f"canonical:{world.folder / 'other.jsonl'}")
+    assembly = world.assembly(settings)
+    result = ablate(assembly, world.folder / "two", context(assembly), passed={})
+    places = {(p["benchmark"].rpartition("/")[2], p["split"]): p["accuracy"] for p in arm(result, "full")["places"]}
+    assert places["mean", "vg"] == pytest.approx((places["test.jsonl", "vg"] + places["other.jsonl", "vg"]) / 2)
+    assert arm(result, "full")["splits"]["vg"]["benchmark"] == "mean"
+
+
+def test_tables_say_what_the_json_says(world: World) -> None:
+    result = world.run(seeds=[0, 1])
+    folder = world.folder / "out" / "tables"
+    rows = list(csv.DictReader((folder / "differences.csv").read_text().splitlines()))
+    assert len(rows) == len(result["differences"])
+    assert float(rows[0]["points"]) == result["differences"][0]["points"]
+    arms = list(csv.DictReader((folder / "arms.csv").read_text().splitlines()))
+    assert [row["arm"] for row in arms if row["split"] == "vg"] == [each["name"] for each in result["arms"]]
+    latex = (folder / "tables.tex").read_text()
+    assert latex.count("\\begin{table}") == latex.count("\\end{table}") == 3
+    assert "Frames & Arm & Full & TA & VG" in latex
+
+
+def test_the_plan_says_prompts_before_and_cost_after(world: World) -> None:
+    assembly = world.assembly(gpu_hours_per_1000_prompts=2.0)
+    before = plan_ablation(assembly, world.folder / "planned")
+    assert not (world.folder / "planned").exists()
+    assert before["prompts"] == 50 * len(before["runs"])
+    assert before["gpu_hours"] == pytest.approx(before["prompts"] * 2 / 1000)
+    assert before["tokens"] is None
+    assert not any(run["done"] for run in before["runs"])
+    world.run("planned", gpu_hours_per_1000_prompts=2.0)
+    after = plan_ablation(assembly, world.folder / "planned")
+    assert all(run["done"] for run in after["runs"])
+    assert after["tokens"] == 10 * after["prompts"]
+
+
+def test_the_command(world: World, vg: Callable[..., Any]) -> None:
+    config = world.folder / "ablation.yaml"
+    config.write_text(json.dumps(world.settings(seeds=[0], random_draws=1)))
+    env = {"PYTHONPATH": str(world.folder / "site"), "VG_LOAD_PLUGINS": "skill"}
+    planned = vg("ablate", config, "--out", world.folder / "cli", "--dry-run", env=env)
+    assert "in all 200 prompts" in planned.out
+    done = vg("--json", "ablate", config, "--out", world.folder / "cli", env=env)
+    assert done.code == 0, done.err
+    assert {each["name"] for each in json.loads(done.out)["arms"]} == {"start", "full", "filtered", "random-matched", "ta-only"}
+    shown = vg("ablate", config, "--out", world.folder / "cli", env=env)
+    assert "difference to full, budget prompts, in points" in shown.out
