@@ -15,11 +15,11 @@ import pytest
 from vidground_core.errors import EngineError, PluginError
 from vidground_core.events import Event
 from vidground_core.records import Ask, Media, Question, Reply, SetAside, Verdict
-from vidground_core.runs.budget import Spent
 from vidground_core.runs.layout import Layout
-from vidground_core.runs.options import FinishedWithFailuresError, RunnerOptions, Standing
+from vidground_core.runs.options import FinishedWithFailuresError, RunnerOptions
 from vidground_core.runs.runner import run_detectors
 from vidground_core.runs.set_aside import read_set_aside
+from vidground_core.runs.standing import Spent, Standing
 from vidground_core.runs.store import ReplyStore
 from vidground_core.tables import read
 

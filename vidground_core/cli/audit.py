@@ -52,11 +52,17 @@ def audit(
     seed: options.Seed = None,
     max_failures: options.MaxFailures = None,
     store: options.Store = None,
+    max_cost: options.MaxCost = None,
+    max_tokens: options.MaxTokens = None,
+    shard: options.Shard = None,
 ) -> None:
     """Accuracy without watching, against chance, of any judges on any benchmarks."""
     session: Session = ctx.obj
     flags = options.given(detectors=detectors, model=model, engine=engine, executor=executor)
     flags |= options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
+    flags |= options.given(max_cost=max_cost, max_tokens=max_tokens, shard=shard)
+    if shard and out is None and not store:
+        raise ConfigError(f"--shard {shard}: a share of an audit is worth keeping only for its replies: name --out DIR, or --store FILE")
     with options.given_or_temporary(out) as folder:
         if judged:
             result = _merged(session, judged, folder, {**flags, **options.given(datasets=datasets, sets=sets)})

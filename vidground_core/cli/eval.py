@@ -38,6 +38,8 @@ def evaluate_model(
     seed: options.Seed = None,
     max_failures: options.MaxFailures = None,
     store: options.Store = None,
+    max_cost: options.MaxCost = None,
+    max_tokens: options.MaxTokens = None,
 ) -> None:
     """Evaluate a model on the full, TA and VG splits of benchmarks, with intervals clustered by video."""
     from vidground_core.cli.steps import prepare
@@ -46,6 +48,7 @@ def evaluate_model(
     session: Session = ctx.obj
     wanted = options.given(benchmarks=benchmarks, frames=_numbers(frames), splits=splits.split(",") if splits else None)
     flags = options.given(model=model, engine=engine, executor=executor, limit=limit, seed=seed, max_failures=max_failures, store=store)
+    flags |= options.given(max_cost=max_cost, max_tokens=max_tokens)
     ready = prepare(session, {**flags, "eval": wanted} if wanted else flags, sets)
     request = EvalRequest(model=model, out=out, verdicts=verdicts, judge=judge or "")
     result = evaluate(request, ready.assembly, ready.context, passed=ready.passed)

@@ -29,6 +29,22 @@ MaxFailures: TypeAlias = Annotated[
     float | None, typer.Option("--max-failures", min=0, help="Asks that may stay failed after retries: a count, or a fraction below 1.")
 ]
 Store: TypeAlias = Annotated[str | None, typer.Option("--store", help="Reply store shared between runs.")]
+MaxCost: TypeAlias = Annotated[
+    float | None, typer.Option("--max-cost", min=0, help="US dollars that this command may spend, by the engine's prices; then it stops.")
+]
+MaxTokens: TypeAlias = Annotated[
+    int | None, typer.Option("--max-tokens", min=0, help="Tokens, of prompts and generated, that this command may take; then it stops.")
+]
+Shard: TypeAlias = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Judge only the I-th of N shares of the questions, counted from 1.")
+]
+BatchOut: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--batch-out", metavar="FILE", help="Write the asks without a reply into an OpenAI batch file and send nothing."),
+]
+BatchIn: TypeAlias = Annotated[
+    list[Path] | None, typer.Option("--batch-in", metavar="FILE", help="Results of a batch file; may be given several times.")
+]
 AuditOut: TypeAlias = Annotated[
     Path | None, typer.Option("--out", help="Directory that keeps verdicts and replies; without it only the table is printed.")
 ]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from vidground_core.runs.standing import Standing
+
 if TYPE_CHECKING:
     from vidground_core.cli.output import Output
-    from vidground_core.runs.options import Standing
 
 SECONDS_TO_FIRST_LINE = 1.0
 SECONDS_BETWEEN_LINES = 10.0
@@ -65,13 +66,15 @@ class ProgressLine:
         elif self.output.as_json and self._standing is not None and self._standing is not self._told:
             self.output.event(self._facts(self._standing))
 
-    def update(self, standing: Standing) -> None:
-        """Sets how far it is; call it as often as wanted."""
+    def update(self, standing: Standing | int, total: int | None = None) -> None:
+        """Sets how far it is, as a run's standing or as a plain number of `total`; call it as often as wanted."""
         now = time.monotonic()
+        if isinstance(standing, int):
+            standing = Standing(standing, total or 0, standing)
         self._standing = standing
         self._pace.add(now, standing.judged, standing.asked)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=standing.done, total=standing.total, facts=self._text(standing))
+            self._bar.update(self._task, completed=standing.done, total=standing.total or None, facts=self._text(standing))
         elif now >= self._next:
             self._told = standing
             if self.output.as_json:
@@ -79,8 +82,8 @@ class ProgressLine:
                 self.output.event(self._facts(standing))
             else:
                 self._next = now + SECONDS_BETWEEN_LINES
-                share = f" ({100 * standing.done / standing.total:.1f}%)" if standing.total else ""
-                self.output.note(f"{self.label}: {standing.done} of {standing.total}{share}, {self._text(standing)}")
+                share = f" of {standing.total} ({100 * standing.done / standing.total:.1f}%)" if standing.total else ""
+                self.output.note(f"{self.label}: {standing.done}{share}, {self._text(standing)}")
 
     def _facts(self, standing: Standing) -> dict[str, Any]:
         rate, asks = self._pace.rates
@@ -101,7 +104,7 @@ class ProgressLine:
 
     def _left(self, standing: Standing) -> float | None:
         rate, _ = self._pace.rates
-        return (standing.total - standing.done) / rate if rate > 0 else None
+        return (standing.total - standing.done) / rate if rate > 0 and standing.total else None
 
     def _text(self, standing: Standing) -> str:
         counts = {"asked": standing.asked, "reused": standing.reused, "failed": standing.failed}

@@ -11,6 +11,7 @@ from vidground_core.cli import options
 from vidground_core.cli.app import Session
 from vidground_core.cli.output import Output, interval, percent
 from vidground_core.cli.train import DryRun, show_plan
+from vidground_core.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +35,8 @@ def run(
     seed: options.Seed = None,
     max_failures: options.MaxFailures = None,
     store: options.Store = None,
+    max_cost: options.MaxCost = None,
+    max_tokens: options.MaxTokens = None,
     dry_run: DryRun = False,
 ) -> None:
     """Detect, filter, train, evaluate, report. Without arguments the embedded example."""
@@ -46,8 +49,11 @@ def run(
     session: Session = ctx.obj
     flags = options.given(dataset=dataset, detectors=detectors, filter=filters, trainer=trainer, model=model, engine=engine)
     flags |= options.given(executor=executor, limit=limit, seed=seed, max_failures=max_failures, store=store)
+    flags |= options.given(max_cost=max_cost, max_tokens=max_tokens)
     base = embedded_example() if config is None and dataset is None else None
     ready = prepare(session, flags, sets, config=config, base=base)
+    if ready.assembly.settings.shard:
+        raise ConfigError(f"shard = {ready.assembly.settings.shard!r}: vg run needs all questions; vg detect and vg audit take a share")
     if dry_run:
         plan = plan_run(ready.assembly, out)
         session.output.result(plan, lambda: _show_plan(session.output, plan))

@@ -22,8 +22,9 @@ from vidground_core.runs.directory import RunDirectory
 from vidground_core.runs.durable import write_json
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.layout import Layout, folder_name
-from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, Standing, check_capabilities, check_failures
+from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, check_capabilities, check_failures
 from vidground_core.runs.runner import run_detectors
+from vidground_core.runs.standing import Standing
 from vidground_core.tables import read
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from vidground_core.events import Event
 from vidground_core.plugins import Registry
 from vidground_core.runs.budget import Budget
-from vidground_core.runs.options import Standing
+from vidground_core.runs.standing import Standing
 
 
 class ProgressDisplay(Protocol):

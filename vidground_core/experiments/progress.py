@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from vidground_core.experiments.context import Context, ProgressDisplay
-from vidground_core.runs.options import Standing
+from vidground_core.runs.standing import Standing
 
 
 class RunProgress:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -259,3 +260,14 @@ class Batch:
             yield f"batch results: {counts or 'empty'}" + (f"; the first problem: {self.results.reason}" if self.results.reason else "")
         if self.out is not None and self.out.unsendable:
             yield f"{self.out.unsendable} asks cannot be put as a request: {self.out.reason}"
+
+
+@contextmanager
+def opened_batch(out: Path | None, results: Sequence[Path]) -> Iterator[Batch]:
+    """The batch files named, for one run; what was written to `out` is removed again where the run breaks off."""
+    writer = None if out is None else BatchWriter(out)
+    try:
+        yield Batch(writer, BatchResults(results) if results else None)
+    finally:
+        if writer is not None:
+            writer.discard()

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from vidground_core.engines.base import Engine
 from vidground_core.errors import EngineError, StoppedError
 from vidground_core.records import Reply
+from vidground_core.runs.standing import NOTHING, Spent
 
 # Asks that may be under way before the first reply tells what one costs.
 _FIRST = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Replies that came back, their tokens, and their cost in US dollars by the engines' own account."""
-
-    replies: int = 0
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
-    cost: float = 0.0
-
-    @property
-    def tokens(self) -> int:
-        """Prompt and generated tokens together."""
-        return self.prompt_tokens + self.generated_tokens
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.replies + other.replies,
-            self.prompt_tokens + other.prompt_tokens,
-            self.generated_tokens + other.generated_tokens,
-            self.cost + other.cost,
-        )
-
-    def __sub__(self, other: Spent) -> Spent:
-        return self + Spent(-other.replies, -other.prompt_tokens, -other.generated_tokens, -other.cost)
-
-    def __str__(self) -> str:
-        return f"${self.cost:.4f} and {self.tokens} tokens ({self.prompt_tokens} of prompts, {self.generated_tokens} generated)"
-
-
-NOTHING = Spent()
 
 
 class Budget:
@@ -54,9 +22,9 @@ class Budget:
 
     def __init__(self, *, max_cost: float | None = None, max_tokens: int | None = None) -> None:
         self.max_cost, self.max_tokens = max_cost, max_tokens
-        self.spent = Spent()
+        self.spent = NOTHING
         self.under_way = 0
-        self._dearest = Spent()
+        self._dearest = NOTHING
 
     @property
     def limited(self) -> bool:

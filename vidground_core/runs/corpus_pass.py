@@ -11,10 +11,11 @@ from vidground_core.errors import PluginError, VidGroundError
 from vidground_core.events import Event
 from vidground_core.records import Question, Verdict
 from vidground_core.runs.judging import check_verdict
-from vidground_core.runs.options import BoundDetector, Standing
+from vidground_core.runs.options import BoundDetector
 from vidground_core.runs.session import Session
 from vidground_core.runs.shards import ShardCounts, VerdictShards, config_digest
 from vidground_core.runs.stages import FolderStages
+from vidground_core.runs.standing import Standing
 from vidground_core.tables import read
 
 

@@ -11,9 +11,10 @@ from vidground_core.detectors.base import CorpusDetector, ProbeDetector
 from vidground_core.engines.base import Engine, lacking
 from vidground_core.errors import ConfigError, EngineError, TooManyFailuresError
 from vidground_core.runs.batch_files import Batch, check_batch_engine
-from vidground_core.runs.budget import NOTHING, Budget, Spent
+from vidground_core.runs.budget import Budget
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.sharding import Shard
+from vidground_core.runs.standing import Standing
 from vidground_core.tables import ROWS_PER_PART
 
 
@@ -80,23 +81,6 @@ class DetectorCounts:
     def as_json(self) -> dict[str, Any]:
         """The object of `vg detect --json`."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a detector is. `done` of `total` questions have their verdict, `judged` of them in this session with an ask of their own.
-
-    `asked` asks went to an engine in this session, `reused` had their reply in the store or in a finished shard, `failed` stayed failed;
-    `spent` is what this detector's replies cost in this session.
-    """
-
-    done: int
-    total: int
-    judged: int = 0
-    asked: int = 0
-    reused: int = 0
-    failed: int = 0
-    spent: Spent = NOTHING
 
 
 class Progress(Protocol):

@@ -14,12 +14,12 @@ from vidground_core.errors import EngineError
 from vidground_core.events import Event
 from vidground_core.records import Ask, Question, Reply, SetAside, Verdict, reply_key
 from vidground_core.runs.batch_files import BatchWriter
-from vidground_core.runs.budget import Spent
 from vidground_core.runs.judging import OpenQuestion, begin, blamed_clips, needs_digest, resolve_clips, set_aside_unreadable, step
-from vidground_core.runs.options import BoundDetector, Standing
+from vidground_core.runs.options import BoundDetector
 from vidground_core.runs.queue import AskQueue, Signals
 from vidground_core.runs.session import Session
 from vidground_core.runs.shards import ShardCounts, VerdictShards
+from vidground_core.runs.standing import Spent, Standing
 from vidground_core.tables import read
 
 # Questions stepped before the engines are let in again: a few milliseconds, since an engine with requests under way runs in this thread.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from vidground_core.events import Event
 from vidground_core.runs.corpus import TableCorpus
 from vidground_core.runs.layout import Layout
-from vidground_core.runs.options import Progress, RunnerOptions, Standing
+from vidground_core.runs.options import Progress, RunnerOptions
 from vidground_core.runs.questions import QuestionTable
 from vidground_core.runs.set_aside import SetAsideLog
+from vidground_core.runs.standing import Standing
 from vidground_core.runs.store import ReplyStore
 
 
