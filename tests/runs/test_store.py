@@ -105,19 +105,6 @@ def test_a_foreign_or_damaged_file_is_refused(tmp_path: Path, content: bytes) ->
     assert (tmp_path / "s.sqlite").read_bytes() == content
 
 
-def test_damage_inside_is_told_when_read(tmp_path: Path) -> None:
-    with ReplyStore(tmp_path / "s.sqlite") as store:
-        for number in range(2_000):
-            store.put(_key(number), Reply("answered", text="x" * 50))
-    content = bytearray((tmp_path / "s.sqlite").read_bytes())
-    content[8_192:] = b"\xee" * (len(content) - 8_192)
-    (tmp_path / "s.sqlite").write_bytes(content)
-    store = ReplyStore(tmp_path / "s.sqlite")
-    with pytest.raises(RunDirectoryError, match="not a readable reply store"):
-        store.get_many(_key(number) for number in range(2_000))
-    store.close()
-
-
 def test_another_sqlite_file_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.sqlite")
     connection.execute("CREATE TABLE songs (title TEXT)")
@@ -131,7 +118,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.sqlite")
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(RunDirectoryError, match="a reply store of version 7; this vg reads version 1; use the vidground version"):
+    with pytest.raises(RunDirectoryError, match="a reply store of version 7; this vg reads versions up to 2; use the vidground version"):
         ReplyStore(tmp_path / "s.sqlite")
 
 
@@ -141,7 +128,7 @@ def test_a_store_that_cannot_be_written_says_so_and_does_not_hang(tmp_path: Path
     connection.execute("DROP TABLE replies")
     connection.close()
     store.put(_key(1), Reply("answered", text="x"))
-    message = r"s\.sqlite: replies cannot be stored: no such table: replies; mend that .* and run the same command again"
+    message = r"s\.sqlite: replies cannot be stored: no such table: replies; mend that .*\nwhat was stored before is kept; .* run the same command again"
     with pytest.raises(RunDirectoryError, match=message):
         store.flush()
     with pytest.raises(RunDirectoryError, match=message):
