@@ -58,5 +58,5 @@ def test_an_image_beside_the_video_has_no_order() -> None:
 
 
 def test_it_needs_video() -> None:
-    assert detector().needs == {"text", "video", "logprobs"}
+    assert detector().needs == {"text", "video", "letters"}
     assert FrameShuffled(FramesConfig()).adapted(frozenset({"text", "video"})).needs == {"text", "video"}

@@ -61,7 +61,9 @@ def test_auto_scoring_follows_the_engine() -> None:
     scoring, generating = auto.adapted(frozenset({"text", "logprobs"})), auto.adapted(frozenset({"text"}))
     assert (scoring.config.scoring, len(scoring.probes(QUESTION))) == ("letters", 4)
     assert (generating.config.scoring, len(generating.probes(QUESTION))) == ("generate", 1)
-    assert scoring.needs == {"text", "logprobs"}
+    assert scoring.needs == {"text", "letters"}
+    assert auto.adapted(frozenset({"text", "letters"})).config.scoring == "letters"
+    assert detector(scoring="auto", listed=False).adapted(frozenset({"text", "letters"})).config.scoring == "generate"
     assert generating.needs == {"text"}
     chosen = detector(scoring="texts")
     assert chosen.adapted(frozenset({"text"})) is chosen

@@ -160,7 +160,7 @@ def test_an_engine_that_cannot_is_refused_in_one_line_that_names_those_that_can(
         registry.add("engine", engine, "test")
     films = cls in FILMS
     for options, engine, missing in (
-        ({"scoring": "letters"}, "deaf", "logprobs, video" if films else "logprobs"),
+        ({"scoring": "letters"}, "deaf", "letters, video" if films else "letters"),
         ({"scoring": "generate"}, "blind", "video" if films else ""),
         ({"scoring": "generate", "samples": 2}, "deaf", "sampling, video" if films else "sampling"),
     ):
@@ -170,7 +170,7 @@ def test_an_engine_that_cannot_is_refused_in_one_line_that_names_those_that_can(
             continue
         with pytest.raises(EngineError) as error:
             Assembly(settings, registry).detector(cls.name)
-        able = "fake, transformers" if "video" in missing else "blind, fake, transformers"
+        able = "fake, openai, transformers" if "video" in missing else "blind, fake, openai, transformers"
         assert f"detector {cls.name!r} needs {missing}, which engine {engine!r} with model " in str(error.value)
         assert str(error.value).endswith(f"cannot do; engines that can, with a fitting model: {able}")
         assert "\n" not in str(error.value)

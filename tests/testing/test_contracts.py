@@ -218,7 +218,7 @@ class Detectors:
         (Detectors.TagReader, "tags change nothing", "a verdict depends on the question's tags"),
         (Detectors.Prompter, "asks do not know the answer", "question 'c0-0' is asked differently when its answer is another"),
         (Detectors.Careless, "failed replies are no answers", "'c0-0' is called answered=False though every reply failed"),
-        (Detectors.Needy, "needs are known capabilities", "needs ['telepathy'], which is none of text, logprobs, images, video, sampling"),
+        (Detectors.Needy, "needs are known capabilities", "needs ['telepathy'], which is none of text, letters, logprobs, images, video, sampling"),
     ],
 )
 def test_a_detector_that_breaks_a_rule_is_told_which(component: type[Component[Any]], check: str, message: str) -> None:
@@ -454,7 +454,7 @@ class Engines:
 @pytest.mark.parametrize(
     ("component", "check", "message"),
     [
-        (Engines.Unable, "says what it can", "can ['telepathy'] is none of text, logprobs, images, video, sampling"),
+        (Engines.Unable, "says what it can", "can ['telepathy'] is none of text, letters, logprobs, images, video, sampling"),
         (Engines.Failing, "every ask is answered once", "a plain ask failed: no"),
         (Engines.Uneven, "scores every continuation", "1 log-probabilities for 2 continuations"),
         (Engines.Neighbourly, "batches do not change replies", "log-probabilities differ by 2 nats between a batch and a single ask"),

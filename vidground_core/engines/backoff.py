@@ -5,6 +5,7 @@ Source of the jitter: Brooker, "Exponential Backoff and Jitter", AWS Architectur
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,13 +34,12 @@ def _until(date: str, now: datetime) -> float:
     except ValueError:
         return -1.0
     seconds = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now.timestamp()
-    waited: float = max(0.0, seconds)
-    return waited
+    return max(0.0, seconds)
 
 
 def wait_seconds(attempt: int, asked: float | None = None, random_01: float | None = None) -> float:
     """The wait after attempt 1, 2, …: between 0 and 0.5·2^(attempt-1) seconds, 60 at most; on top of what the server asks for."""
     drawn = random.random() if random_01 is None else random_01  # noqa: S311
-    jittered = drawn * min(_MOST, _FIRST * 2 ** (attempt - 1))
+    jittered = drawn * min(_MOST, math.ldexp(_FIRST, attempt - 1))
     # Those told to come back at one moment shall not all do so.
     return jittered if asked is None else asked + min(jittered, 1.0)
