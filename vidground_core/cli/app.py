@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from collections import Counter
@@ -115,7 +116,7 @@ def _run(arguments: list[str], output: Output) -> int:
         output.error(f"{error.format_message()}\n{context.get_usage() if context else 'see vg --help'}")
         return 2
     if code == INTERRUPTED:
-        output.error("interrupted; what was done is kept. Run the same command again to go on.")
+        output.error(f"interrupted; what was done is kept. Run the same command again to go on:\n{shlex.join(['vg', *sys.argv[1:]])}")
     return code if isinstance(code, int) else 0
 
 

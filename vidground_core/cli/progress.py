@@ -63,7 +63,7 @@ class ProgressLine:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self.output.as_json and self._standing is not None and self._standing is not self._told:
+        elif self.output.as_json and self._standing is not None and self._standing != self._told:
             self.output.event(self._facts(self._standing))
 
     def update(self, standing: Standing | int, total: int | None = None) -> None:

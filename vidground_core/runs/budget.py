@@ -11,6 +11,8 @@ from vidground_core.runs.standing import NOTHING, Spent
 
 # Asks that may be under way before the first reply tells what one costs.
 _FIRST = 8
+# So many sums of floats may be off by.
+_ROUNDING = 1 + 1e-9
 
 
 class Budget:
@@ -46,7 +48,7 @@ class Budget:
         if not self.spent.replies:
             return self.under_way < _FIRST and all(limit is None or limit > 0 for limit in (self.max_cost, self.max_tokens))
         more = self.under_way + 1
-        return (self.max_cost is None or self.spent.cost + more * self._dearest.cost <= self.max_cost) and (
+        return (self.max_cost is None or self.spent.cost + more * self._dearest.cost <= self.max_cost * _ROUNDING) and (
             self.max_tokens is None or self.spent.tokens + more * self._dearest.tokens <= self.max_tokens
         )
 

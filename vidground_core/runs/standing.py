@@ -31,7 +31,8 @@ class Spent:
         return self + Spent(-other.replies, -other.prompt_tokens, -other.generated_tokens, -other.cost)
 
     def __str__(self) -> str:
-        return f"${self.cost:.4f} and {self.tokens} tokens ({self.prompt_tokens} of prompts, {self.generated_tokens} generated)"
+        tokens = f"{self.tokens} tokens ({self.prompt_tokens} of prompts, {self.generated_tokens} generated)"
+        return f"${self.cost:.4f} and {tokens}" if self.cost else tokens
 
 
 NOTHING = Spent()
