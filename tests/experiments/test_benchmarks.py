@@ -19,6 +19,7 @@ from vidground_core.experiments.context import Context
 from vidground_core.experiments.settings import passed_settings, resolve_settings
 from vidground_core.media.writing import write_video
 from vidground_core.plugins import Registry, load_registry
+from vidground_core.records import VIEWS
 from vidground_core.runs.set_aside import read_set_aside
 from vidground_core.tables import question_row, read
 from vidground_core.testing import FakeEngine
@@ -168,3 +169,49 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(registry
     with pytest.raises(EngineError, match="the detector 'with-video' needs an engine with video; the engine 'text-only' has text"):
         run(registry, benchmark, out, "engine=text-only")
     assert not out.exists()
+
+
+def test_changed_videos_are_asked_beside_the_right_one(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    changed = "eval.changed=[shuffled,reversed,single,mismatched,blank]"
+    result = run(registry, benchmark, tmp_path / "out", "eval.frames=[4]", changed)
+    views = {view: sum(clip.view == view for ask in CountingEngine.asked for clip in ask.clips) for view in VIEWS}
+    # mismatched shows the other video in order; the question whose own video is missing is not asked at all.
+    assert views == {"ordered": 22, "shuffled": 11, "reversed": 11, "single": 11, "blank": 11}
+    (one,) = result["benchmarks"]
+    assert one["changed"]["shuffled"]["measures"] == "order_sensitivity"
+    assert one["changed"]["single"]["measures"] == "multi_frame_gain"
+    for found in one["changed"].values():
+        full = found["splits"]["full"]
+        assert full["n"] == 11
+        assert full["gain"] == pytest.approx(full["ordered"] - full["accuracy"])
+        assert full["ordered"] == pytest.approx(one["splits"]["full"]["correct"] / 11)
+        assert full["interval"][0] <= full["gain"] <= full["interval"][1]
+
+
+def test_a_model_that_looks_at_nothing_gains_nothing(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    result = run(registry, benchmark, tmp_path / "out", "eval.frames=[4]", "eval.changed=[shuffled,blank]", "engine.favourite=A")
+    for found in result["benchmarks"][0]["changed"].values():
+        assert (found["splits"]["full"]["gain"], found["splits"]["full"]["accuracy"]) == (0, 1)
+
+
+def test_an_image_has_no_order(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (16, 16), (200, 0, 0)).save(tmp_path / "red.png")
+    Image.new("RGB", (16, 16), (0, 200, 0)).save(tmp_path / "green.png")
+    rows = [
+        question_row(Question(f"i{n}", "Which colour?", "a", ("a", "b"), group=name))
+        | {"media": [{"path": f"{name}.png", "type": "image"}]}
+        for n, name in enumerate(("red", "green"))
+    ]
+    (tmp_path / "images.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    benchmarks = f"eval.benchmarks=['canonical:{tmp_path / 'images.jsonl'}']"
+    result = run(registry, benchmark, tmp_path / "out", benchmarks, "eval.frames=[4]", "eval.changed=[shuffled,mismatched,blank]")
+    counts = {name: found["splits"].get("full", {}).get("n", 0) for name, found in result["benchmarks"][0]["changed"].items()}
+    assert counts == {"shuffled": 0, "mismatched": 2, "blank": 2}
+
+
+def test_an_unknown_change_is_refused_before_anything_is_asked(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"eval: changed.0 = 'upside-down'"):
+        run(registry, benchmark, tmp_path / "out", "eval.changed=[upside-down]")
+    assert not (tmp_path / "out").exists()

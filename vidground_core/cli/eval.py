@@ -31,6 +31,10 @@ def evaluate_model(
     judge: Annotated[
         str | None, typer.Option("--judge", help="The detector whose verdicts define the splits, where there are several.")
     ] = None,
+    changed: Annotated[
+        str | None,
+        typer.Option("--changed", metavar="C[,C…]", help="Ask with the video changed too: shuffled, reversed, single, mismatched, blank."),
+    ] = None,
     engine: options.Engine = None,
     executor: options.Executor = None,
     sets: options.Sets = None,
@@ -46,13 +50,17 @@ def evaluate_model(
     from vidground_core.experiments.benchmarks import EvalRequest, evaluate
 
     session: Session = ctx.obj
-    wanted = options.given(benchmarks=benchmarks, frames=_numbers(frames), splits=splits.split(",") if splits else None)
+    wanted = options.given(benchmarks=benchmarks, frames=_numbers(frames), splits=_names(splits), changed=_names(changed))
     flags = options.given(model=model, engine=engine, executor=executor, limit=limit, seed=seed, max_failures=max_failures, store=store)
     flags |= options.given(max_cost=max_cost, max_tokens=max_tokens)
     ready = prepare(session, {**flags, "eval": wanted} if wanted else flags, sets)
     request = EvalRequest(model=model, out=out, verdicts=verdicts, judge=judge or "")
     result = evaluate(request, ready.assembly, ready.context, passed=ready.passed)
     session.output.result(result, lambda: show_evaluation(session.output, result))
+
+
+def _names(text: str | None) -> list[str] | None:
+    return text.split(",") if text else None
 
 
 def _numbers(text: str | None) -> list[int] | None:
@@ -81,3 +89,19 @@ def show_evaluation(output: Output, result: dict[str, Any]) -> None:
         for split, rate in one["splits"].items()
     ]
     output.table(f"{result['model']}: accuracy in %, intervals clustered by video", columns, rows)
+    _show_changed(output, result)
+
+
+def _show_changed(output: Output, result: dict[str, Any]) -> None:
+    rows = [
+        (
+            *(one["name"], str(one["frames"]), condition, split, str(row["n"])),
+            *(percent(row["ordered"]), percent(row["accuracy"]), f"{100 * row['gain']:+.1f}", interval(row["interval"])),
+        )
+        for one in result["benchmarks"]
+        for condition, found in one.get("changed", {}).items()
+        for split, row in found["splits"].items()
+    ]
+    if rows:
+        columns = ("benchmark", ">frames", "changed", "split", ">n", ">right video", ">changed video", ">gain", "95% interval")
+        output.table("with the video changed, on the questions asked both ways; accuracy in %", columns, rows)

@@ -15,7 +15,7 @@ from vidground_core.errors import ConfigError
 from vidground_core.experiments.assembly import Assembly, Dataset, described
 from vidground_core.experiments.context import Context
 from vidground_core.experiments.progress import RunProgress
-from vidground_core.experiments.splits import SplitRule, split_rule, summarise
+from vidground_core.experiments.splits import SplitRule, compare, split_rule, summarise
 from vidground_core.experiments.watching import WatchConfig, WithVideo
 from vidground_core.records import Question, Verdict
 from vidground_core.runs.directory import RunDirectory
@@ -124,7 +124,7 @@ class _Evaluation:
 
     def _detector(self, frames: int) -> WithVideo:
         chosen = self.assembly.settings.eval
-        options = {name: getattr(chosen, name) for name in ("pixels", "prompt", "scoring", "max_tokens")}
+        options = {name: getattr(chosen, name) for name in ("pixels", "prompt", "scoring", "max_tokens", "changed")}
         return WithVideo(build(WatchConfig, {"frames": frames, **options}, "eval"))
 
     def described(self) -> dict[str, Any]:
@@ -153,8 +153,10 @@ class _Evaluation:
 
     def result(self, run: _Run, rule: SplitRule) -> dict[str, Any]:
         """The benchmark's part of the result."""
-        summary = summarise(run.answers(), rule, self.assembly.settings.eval.splits)
-        return {"name": run.benchmark.spec, "frames": run.frames, **summary}
+        chosen = self.assembly.settings.eval
+        summary = summarise(run.answers(), rule, chosen.splits)
+        changed = {"changed": compare(run.answers(), rule, chosen.splits, chosen.changed)} if chosen.changed else {}
+        return {"name": run.benchmark.spec, "frames": run.frames, **summary, **changed}
 
 
 @dataclass(frozen=True)

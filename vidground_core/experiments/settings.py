@@ -34,6 +34,9 @@ class EvalSettings(ComponentConfig):
     prompt: str = Field("letter", description="Name of the prompt.")
     scoring: str = Field("generate", description="How an answer is taken: generate, letters or texts (the likeliest option).")
     max_tokens: int = Field(64, ge=1, description="Most tokens generated for an answer.")
+    changed: tuple[str, ...] = Field(
+        (), description="Also ask with the video changed: shuffled, reversed, single (centre frame), mismatched (another video), blank."
+    )
 
 
 class RunSection(ComponentConfig):

@@ -9,13 +9,21 @@ from typing import Any
 
 from vidground_core.errors import InputError, nearest
 from vidground_core.evaluation.scoring import can_score
-from vidground_core.evaluation.statistics import rate
+from vidground_core.evaluation.statistics import difference, rate
 from vidground_core.records import Question, Tally, Verdict
 from vidground_core.runs.judged import detector_folders
 from vidground_core.runs.layout import Layout
 from vidground_core.tables import read
 
-FULL = "full"
+FULL, ORDERED = "full", "ordered"
+# What the difference between the video as it is and as it is changed is called.
+GAINS = {
+    "shuffled": "order_sensitivity",
+    "reversed": "direction_sensitivity",
+    "single": "multi_frame_gain",
+    "mismatched": "video_gain_over_mismatched",
+    "blank": "video_gain_over_blank",
+}
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ class _Scores:
         self.right.append(verdict.answered is True)
         self.groups.append(question.group or question.id)
         self.missing_media += not verdict.conditions
-        for tally in verdict.conditions.values():
-            self.tally = Tally(*(getattr(self.tally, name) + getattr(tally, name) for name in _COUNTED))
+        tally = verdict.conditions.get(ORDERED, Tally())
+        self.tally = Tally(*(getattr(self.tally, name) + getattr(tally, name) for name in _COUNTED))
 
     def as_json(self) -> dict[str, Any]:
         found = rate(self.right, self.groups)
@@ -113,3 +121,41 @@ def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, spli
         notes.append(f"{not_judged} questions have answers that this version cannot check and are in no split")
     empty = [name for name in splits if name not in shown]
     return {"splits": shown, "empty": empty, "missing_media": scores[FULL].missing_media, "not_judged": not_judged, "notes": notes}
+
+
+def compare(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, splits: Sequence[str], changed: Sequence[str]) -> dict[str, Any]:
+    """For each way the video was changed: accuracy by split, and what the right video gains over it, with intervals clustered by video.
+
+    Only questions asked both ways are counted, and both accuracies are of these: `n`, `accuracy` (changed), `ordered`, `gain` (ordered less
+    changed, paired) in shares and `interval` of the gain. The gain's name says what it measures: multi-frame gain over a single frame and
+    order sensitivity over shuffled frames as in TOMATO (arXiv 2410.23266).
+    """
+    pairs: dict[tuple[str, str], list[tuple[bool, bool, str]]] = {}
+    for question, verdict in answers:
+        if not can_score(question):
+            continue
+        right = _right(verdict, ORDERED)
+        for condition in changed:
+            other = _right(verdict, condition)
+            if right is None or other is None:
+                continue
+            for split in dict.fromkeys((FULL, rule.of(question))):
+                pairs.setdefault((condition, split), []).append((right, other, question.group or question.id))
+    found: dict[str, Any] = {}
+    for condition in changed:
+        by_split = {split: _compared(pairs[condition, split]) for split in splits if (condition, split) in pairs}
+        found[condition] = {"measures": GAINS[condition], "splits": by_split}
+    return found
+
+
+def _right(verdict: Verdict, condition: str) -> bool | None:
+    """Whether the question is right under a condition; None where it was not asked. No answer is not right."""
+    tally = verdict.conditions.get(condition)
+    return None if tally is None or not tally.trials else tally.correct == tally.trials
+
+
+def _compared(rows: Sequence[tuple[bool, bool, str]]) -> dict[str, Any]:
+    ordered, other, groups = zip(*rows, strict=True)
+    gain = difference(ordered, other, groups)
+    shares = {"accuracy": sum(other) / len(rows), "ordered": sum(ordered) / len(rows)}
+    return {"n": len(rows), **shares, "gain": gain.value, "interval": gain.interval}
