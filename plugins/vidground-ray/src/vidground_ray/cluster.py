@@ -38,15 +38,17 @@ class Cluster:
     def __init__(self, config: RayConfig) -> None:
         self._config = config
         self._environment: Mapping[str, Any] = {}
-        self.own = self.joined = False
+        self._own = self._made = False
         self._worker: Any = None
 
     def connect(self) -> None:
-        """Starts a cluster on this machine or joins the one named.
+        """Starts a cluster on this machine or joins the one named; does nothing where that has been done.
 
         Call it in a thread that lives as long as the cluster: Linux kills Ray's processes when the thread that started them ends.
         Raises MissingBackendError without Ray, EngineError where the cluster cannot be reached or has no room for the fewest workers.
         """
+        if self._worker is not None:
+            return
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         try:
@@ -55,12 +57,12 @@ class Cluster:
             raise MissingBackendError(
                 f"the executor 'ray' needs Ray, which cannot be imported here ({error}): pip install 'vidground-ray[ray]'"
             ) from error
-        self.joined = ray.is_initialized()
-        if not self.joined:
+        if not ray.is_initialized():
             _silence(ray)
             self._init(ray)
+            self._made = True
         self._worker = _shipped(ray)
-        if self.own:
+        if self._own:
             self._check_room(ray)
 
     def _init(self, ray: Any) -> None:
@@ -69,7 +71,7 @@ class Cluster:
         if config.runtime_env:
             options["runtime_env"] = dict(config.runtime_env)
         if not config.address:
-            self.own = True
+            self._own = True
             options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         address = config.address or "local"
         try:
@@ -90,7 +92,7 @@ class Cluster:
         """A new worker actor; Ray starts it when there is room."""
         config = self._config
         options: dict[str, Any] = {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus, "max_restarts": 0, "max_task_retries": 0}
-        if self.joined and config.runtime_env:
+        if not self._made and config.runtime_env:
             options["runtime_env"] = dict(config.runtime_env)
         return self._worker.options(scheduling_strategy="SPREAD", **options).remote()
 
@@ -102,14 +104,11 @@ class Cluster:
         return ", ".join(f"{free.get(name, 0):g} of {have.get(name, 0):g} {name}s free" for name in ("CPU", "GPU"))
 
     def dismiss(self, actors: Sequence[Any]) -> None:
-        """Lets workers close their engines, for a few seconds, and ends them."""
+        """Lets workers close their engines, for a few seconds."""
         import ray
 
         with contextlib.suppress(Exception):
             ray.wait([actor.close.remote() for actor in actors], num_returns=len(actors), timeout=_CLOSE_SECONDS)
-        for actor in actors:
-            with contextlib.suppress(Exception):
-                ray.kill(actor, no_restart=True)
 
     def kill(self, actor: Any) -> None:
         """Ends a worker at once."""
@@ -120,11 +119,11 @@ class Cluster:
 
     def close(self) -> None:
         """Leaves the cluster; one of our own ends."""
-        if self._worker is not None and not self.joined:
+        if self._made:
             import ray
 
-            self._worker = None
             ray.shutdown()
+        self._worker, self._made = None, False
 
 
 async def call(reference: Any) -> Any:

@@ -28,17 +28,18 @@ class RayExecutor(Executor[RayConfig]):
     def __init__(self, config: RayConfig) -> None:
         super().__init__(config)
         self._cluster = Cluster(config)
-        self._connected = False
         self._pools: list[tuple[Engine[EngineConfig], Pool]] = []
-        # Lives as long as the cluster, which the kernel ends with the thread that started it.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
+        self._thread: ThreadPoolExecutor | None = None
 
     async def answer(self, engine: Engine[EngineConfig], asks: AsyncIterator[tuple[str, Ask]]) -> AsyncIterator[tuple[str, Reply]]:
         """Hands the asks to workers; they are started by the first ask that has no stored reply."""
         first = await anext(asks, None)
         if first is None:
             return
-        pool = await self._pool(engine)
+        pool = self._pool(engine)
+        # Lives as long as the cluster, which the kernel ends with the thread that started it.
+        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="ray")
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._cluster.connect)
         replies = pool.answer(_chain(first, asks))
         try:
             async for answered in replies:
@@ -47,21 +48,14 @@ class RayExecutor(Executor[RayConfig]):
             if isinstance(replies, AsyncGenerator):
                 await replies.aclose()
 
-    async def _pool(self, engine: Engine[EngineConfig]) -> Pool:
+    def _pool(self, engine: Engine[EngineConfig]) -> Pool:
         for known, pool in self._pools:
             if known is engine:
                 return pool
-        recipe = self._recipe(engine)
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
         in_flight = self.config.in_flight or 2 * int(getattr(engine, "window", 0)) or _IN_FLIGHT
-        pool = Pool(self._cluster, recipe, self.config, in_flight=in_flight)
+        pool = Pool(self._cluster, self._recipe(engine), self.config, in_flight=in_flight)
         self._pools.append((engine, pool))
         return pool
-
-    def _connect(self) -> None:
-        if not self._connected:
-            self._cluster.connect()
-            self._connected = True
 
     def _recipe(self, engine: Engine[EngineConfig]) -> dict[str, Any]:
         """What a worker needs to build the same engine. Raises EngineError where it could not find its class."""
@@ -88,8 +82,10 @@ class RayExecutor(Executor[RayConfig]):
 
     def close(self) -> None:
         """Ends the workers this executor started, and the cluster if it is its own."""
-        self._thread.submit(self._end).result()
-        self._thread.shutdown()
+        if self._thread is not None:
+            self._thread.submit(self._end).result()
+            self._thread.shutdown()
+            self._thread = None
 
     def _end(self) -> None:
         while self._pools:

@@ -99,9 +99,9 @@ class Pool:
 
     def close(self) -> None:
         """Ends all workers."""
-        self._cluster.dismiss([seat.actor for seat in self._seats if seat.actor is not None])
+        self._cluster.dismiss([seat.actor for seat in self._seats if seat.ready])
         for seat in self._seats:
-            seat.actor = None
+            seat.leave()
 
     def _count_death(self, reason: str, *, started: bool) -> None:
         self._deaths += 1
@@ -132,7 +132,7 @@ class Pool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._backlog.clear()
         for seat in self._seats:
-            if seat.held or not seat.ready:  # given up in the middle: nobody waits for these replies
+            if seat.held:  # given up in the middle: nobody waits for these replies
                 seat.leave()
 
     async def _guarded(self, work: Any) -> None:

@@ -23,6 +23,7 @@ class Worker:
     def __init__(self) -> None:
         self._node = socket.gethostname()
         self._engine: Any = None
+        self._starting: asyncio.Task[str] | None = None
         self._stream: asyncio.Task[None] | None = None
         self._asks: deque[tuple[str, Any]] = deque()
         self._fed, self._changed = asyncio.Event(), asyncio.Event()
@@ -35,10 +36,12 @@ class Worker:
         return {"node": self._node, "pid": os.getpid()}
 
     async def start(self, recipe: dict[str, Any]) -> str:
-        """Builds the engine and starts it, in a thread, so that this worker can be heard meanwhile; what is wrong, or nothing."""
-        os.environ.update(recipe["environment"])
-        problem = await asyncio.to_thread(self._build, recipe)
-        if not problem:
+        """Builds the engine and starts it, once, however often it is called; what is wrong, or nothing."""
+        if self._starting is None:
+            os.environ.update(recipe["environment"])
+            self._starting = asyncio.ensure_future(asyncio.to_thread(self._build, recipe))
+        problem = await asyncio.shield(self._starting)
+        if not problem and self._stream is None:
             self._stream = asyncio.ensure_future(self._answer())
         return problem
 
