@@ -65,8 +65,8 @@ def registry() -> Registry:
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Path:
     """Eleven questions on two videos and one whose video is missing."""
-    for name in ("one", "two"):
-        write_video(tmp_path / f"{name}.mp4", np.full((6, 32, 32, 3), 90, np.uint8), fps=6)
+    for name, grey in (("one", 90), ("two", 180)):
+        write_video(tmp_path / f"{name}.mp4", np.full((6, 32, 32, 3), grey, np.uint8), fps=6)
     rows = []
     for number in range(12):
         video = "gone" if number == 11 else ("one", "two")[number % 2]
