@@ -5,7 +5,8 @@
 reads generated rows (those of benchmarks/loaders.py, or FILE) and judges them in a process of its own: `question-only`, and a plain
 scikit-learn pipeline on the same questions with options (TF-IDF of question and option with word pairs, length, logistic regression,
 GroupKFold). Answers of generated rows are drawn by lot: these rows measure time and memory only. With --data, a folder that holds
-mvbench/, nextqa/, social_iq2/ and tempcompass/, a second table has the shares right there. Folds by video alone, unless --all-folds.
+mvbench/, nextqa/, social_iq2/ and tempcompass/, a second table has the shares right there. Folds by video alone, unless --all-folds
+(on the real sets also those that hold siblings together).
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ def load(name: str, path: Path) -> list[Question]:
     return [row for row in loader(loader.Config(path=str(path))).load() if isinstance(row, Question)]
 
 
-def ours(questions: Sequence[Question], *, all_folds: bool = False) -> dict[str, float]:
-    """The detector, as `vg detect` calls it."""
-    detector: QuestionOnly[QuestionOnlyConfig] = QuestionOnly(QuestionOnlyConfig(random_folds=all_folds, text_folds=all_folds, folds=FOLDS))
+def ours(questions: Sequence[Question], *, all_folds: bool = False, siblings: bool = False) -> dict[str, float]:
+    """The detector, as `vg detect` calls it; with `siblings` also in folds that split neither videos nor equal options."""
+    config = QuestionOnlyConfig(random_folds=all_folds, text_folds=all_folds, sibling_folds=siblings, folds=FOLDS)
+    detector: QuestionOnly[QuestionOnlyConfig] = QuestionOnly(config)
     judged = answered = 0
-    right = {"random_folds_right": 0.0, "text_folds_right": 0.0}
+    right = {f"{folds}_folds_right": 0.0 for folds in ("random", "text", "sibling")[: 2 + siblings]}
     verdicts = detector.judge_all(ListCorpus(questions), MemoryStages())
     for question, verdict in zip(questions, verdicts, strict=True):
         if question.options and verdict.answered is not None:
@@ -138,7 +140,7 @@ def _quality(data: Path, *, all_folds: bool) -> None:
     for name, path in SETS.items():
         questions = load(name, data / path)
         found = heuristics(questions) | {judge: JUDGES[judge](questions)["right"] for judge in ("plain scikit-learn",)}
-        mine = ours(questions, all_folds=all_folds)
+        mine = ours(questions, all_folds=all_folds, siblings=all_folds)
         found |= {"question-only" if key == "right" else key.removesuffix("_right"): share for key, share in mine.items()}
         print(f"{name} ({len(questions):,}): " + ", ".join(f"{key} {100 * share:.1f}" for key, share in found.items()), flush=True)
 

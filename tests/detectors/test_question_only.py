@@ -18,8 +18,10 @@ from vidground_core.datasets.mvbench import MVBenchLoader
 from vidground_core.datasets.nextqa import NextQALoader
 from vidground_core.datasets.planted.loader import PlantedConfig, PlantedLoader
 from vidground_core.datasets.social_iq2 import SocialIQ2Loader
+from vidground_core.datasets.tempcompass import TempCompassLoader
 from vidground_core.detectors.question_classifier import UNSCORED, grouped_folds
 from vidground_core.detectors.question_only import QuestionOnly, QuestionOnlyConfig
+from vidground_core.detectors.question_siblings import sibling_groups
 from vidground_core.evaluation.statistics import auroc
 from vidground_core.testing.contracts import DetectorContract
 
@@ -277,3 +279,49 @@ def test_real_sets_reach_the_reference(shared: Path, loader: type[DatasetLoader[
     questions = list(_loaded(loader, shared / path))
     assert sum(question.chance for question in questions) / len(questions) == pytest.approx(chance, abs=0.0005)
     assert right(judged(questions, random_folds=False)) >= reference
+
+
+def test_siblings_share_a_video_or_their_options() -> None:
+    rows = [
+        ("what?", ("a cat", "a dog")),
+        ("and what?", ("A dog.", "a cat")),
+        ("who?", ("he", "she")),
+        ("where?", ("here", "there")),
+        ("when?", ("now", "then")),
+    ]
+    assert sibling_groups(rows, ["v1", "v2", "v2", "v3", "v4"]) == ["0", "0", "0", "3", "4"]
+    assert sibling_groups([("?", ("+", "-")), ("?", ("*", "-"))], ["v1", "v2"]) == ["0", "1"]
+    assert sibling_groups([], []) == []
+
+
+def balanced(families: int) -> list[Question]:
+    """Four videos a family, each with another of the same four options as its answer."""
+    draw, rows = random.Random(0), []
+    for family in range(families):
+        options = tuple(f"{letter}{family}" for letter in "pqrs")
+        for number, answer in enumerate(options):
+            shown = tuple(draw.sample(options, 4))
+            rows.append(Question(f"{family}-{number}", f"what is in scene {family}?", answer, shown, group=f"v{family}-{number}"))
+    return rows
+
+
+def test_siblings_with_other_answers_mislead_unless_they_are_held_out_together() -> None:
+    verdicts = judged(balanced(60), random_folds=False, text_folds=False, sibling_folds=True)
+    assert right(verdicts) < 0.08
+    apart = [verdict.scores["sibling_folds_right"] for verdict in verdicts]
+    assert 0.17 < sum(apart) / len(apart) < 0.33
+    assert all(0 < verdict.scores["sibling_folds_p_gold"] < 1 for verdict in verdicts)
+
+
+def test_open_ended_questions_have_no_siblings() -> None:
+    rows = [Question(f"q{n}", "how many?", str(n % 3), kind="numerical", group=f"v{n}") for n in range(30)]
+    assert not any(name.startswith("sibling") for verdict in judged(rows, sibling_folds=True) for name in verdict.scores)
+
+
+def test_tempcompass_is_below_chance_by_its_siblings_only(shared: Path) -> None:
+    """Chance 29.8%, longest option 34.5%: see docs/explanation/question-only.md."""
+    loader = TempCompassLoader(build(TempCompassLoader.Config, {"path": str(shared / "tempcompass" / "multi-choice.json")}, "x"))
+    questions = [row for row in loader.load() if isinstance(row, Question)]
+    verdicts = judged(questions, random_folds=False, text_folds=False, sibling_folds=True)
+    assert right(verdicts) < 0.29
+    assert sum(verdict.scores["sibling_folds_right"] for verdict in verdicts) / len(verdicts) > 0.40

@@ -37,6 +37,11 @@ class QuestionOnlyConfig(DetectorConfig):
     text_folds: bool = Field(
         True, description="Also predict with folds grouped by question text, to show how much rests on questions that recur word for word."
     )
+    sibling_folds: bool = Field(
+        False,
+        description="Also predict with folds that split neither a video nor questions with the same options: in a set balanced by videos"
+        " with other answers, such siblings mislead.",
+    )
 
 
 QuestionOnlyConfigT = TypeVar("QuestionOnlyConfigT", bound=QuestionOnlyConfig)
@@ -70,8 +75,8 @@ class QuestionOnly(CorpusDetector[QuestionOnlyConfigT]):
     largest is the gold's (the first of equals). Open-ended questions: a logistic regression from the question to the most frequent answers
     of its kind; `answered` is whether the most probable one is the gold, word for word or number for number.
 
-    Scores: `p_gold`, `chance` (1/options, 0 for open-ended ones), `margin` (their difference); with `random_folds` and `text_folds` also
-    `random_folds_p_gold`, `random_folds_right` (1 or 0) and `text_folds_p_gold`, `text_folds_right`; for open-ended questions
+    Scores: `p_gold`, `chance` (1/options, 0 for open-ended ones), `margin` (their difference); with `random_folds` also
+    `random_folds_p_gold` and `random_folds_right` (1 or 0), with `text_folds` and `sibling_folds` the same; for open-ended questions
     `opening_right`, whether the most frequent answer after the question's first two words is right. A high value asks for review; a low one
     does not prove grounding.
     """
@@ -126,12 +131,15 @@ class QuestionOnly(CorpusDetector[QuestionOnlyConfigT]):
     def _foldings(self, rows: _Rows) -> dict[str, list[str]]:
         """The groups that a fold never splits, by the name of the folding."""
         from vidground_core.detectors.question_features import words
+        from vidground_core.detectors.question_siblings import sibling_groups
 
         foldings = {_BY_VIDEO: rows.groups}
         if self.config.random_folds:
             foldings["random"] = [str(row) for row in range(len(rows.texts))]
         if self.config.text_folds:
             foldings["text"] = [" ".join(words(text)) or text.strip() for text in rows.texts]
+        if self.config.sibling_folds and rows.options:
+            foldings["sibling"] = sibling_groups(list(zip(rows.texts, rows.options, strict=True)), rows.groups)
         return foldings
 
     def _verdict(self, question: Question, row: int, foldings: Mapping[str, HeldOut]) -> Verdict:

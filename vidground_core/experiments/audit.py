@@ -89,9 +89,11 @@ def explanation(judge: JudgeResult) -> str:
             f"below chance only because {100 * silent:.1f}% of the trials gave no answer: "
             "they count as not right, and are no sign that the video is needed"
         )
+    learner = judge.name.startswith("question-only")
     return (
         "below chance: the text points to wrong options, as in a set balanced by videos with other answers to the same question; "
         "a prior that misleads, not one that is absent"
+        + (f"; --set {judge.name.split()[0]}.sibling_folds=true holds such questions out together" if learner else "")
     )
 
 
