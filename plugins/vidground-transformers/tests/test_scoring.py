@@ -145,49 +145,6 @@ def test_probabilities_of_all_next_tokens_sum_to_one(llama: str, started: Callab
     assert 0.01 < sum(torch.tensor(reply.logprobs).exp()) < 1.0
 
 
-@pytest.mark.parametrize("model", ["nano", "qwen3", "llama"])
-def test_a_beginning_that_all_prompts_share_runs_once(
-    model: str, started: Callable[..., TransformersEngine], request: pytest.FixtureRequest
-) -> None:
-    engine = started(request.getfixturevalue(model))
-    beginning = "is the square red or yellow or blue , which one comes first ?"
-    given = [Ask((("user", (f"{beginning} {text}",)),), TAILS) for text in ("what ?", TEXT, "what ?", "where is it ? the circle ?")]
-    seen: list[tuple[int, ...]] = []
-    handle = engine._running.loaded.model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
-    )
-    try:
-        replies = engine.answer_batch(given)
-    finally:
-        handle.remove()
-    longest = max(len(engine._running.encoder.encode(ask).ids) for ask in given)
-    assert seen[0][0] == 1
-    assert seen[1] == (4, longest - seen[0][1])
-    assert len(seen) == 3
-    for ask, reply in zip(given, replies, strict=True):
-        assert reply.logprobs == pytest.approx(plain(engine._running.loaded, ask), abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "shares"), [({}, True), ({"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 0}, False)]
-)
-def test_windows_that_slide_share_no_beginning(settings: dict[str, Any], shares: bool) -> None:
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-    from vidground_transformers.encoding import Encoded
-    from vidground_transformers.scoring import score
-
-    torch.manual_seed(0)
-    small = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 2}
-    model = Qwen2ForCausalLM(Qwen2Config(vocab_size=50, initializer_range=0.5, **small, **settings)).eval()
-    rows: list[int] = []
-    model.register_forward_pre_hook(lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
-    batch = [Encoded(Ask(()), [*range(12), *rest], tails=([3], [4, 5])) for rest in ([20], [21, 22, 23, 24, 25])]
-    together = score(model, batch, pad=0)
-    assert (rows[0] == 1) is shares
-    for item, reply in zip(batch, together, strict=True):
-        assert reply.logprobs == pytest.approx(score(model, [item], pad=0)[0].logprobs, abs=1e-4)
-
-
 def test_options_do_not_tie_in_bfloat16(llama: str, started: Callable[..., TransformersEngine]) -> None:
     engine = started(llama, dtype="bfloat16")
     loaded = engine._running.loaded

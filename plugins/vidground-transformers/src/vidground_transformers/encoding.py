@@ -48,19 +48,31 @@ class Encoder:
         self.films = getattr(processor, "video_processor", None) is not None
         self.pictures = getattr(processor, "image_processor", None) is not None
 
+    def encode_texts(self, asks: Sequence[Ask]) -> list[Encoded]:
+        """The tokens of asks without clips, all through the tokenizer at once."""
+        if not asks:
+            return []
+        prompts = self._tokens([self._render(ask, {}) for ask in asks], special=not self.template)
+        spelled = list(dict.fromkeys(tail for ask in asks for tail in ask.continuations))
+        tails = dict(zip(spelled, self._tokens([self._tail(tail) for tail in spelled], special=False), strict=True))
+        return [Encoded(ask, ids, tails=tuple(tails[tail] for tail in ask.continuations)) for ask, ids in zip(asks, prompts, strict=True)]
+
     def encode(self, ask: Ask) -> Encoded:
         """The ask's tokens. Raises MediaError for a clip that does not decode and ValueError for one that the model cannot take."""
         clips = [(clip, load_clip(clip)) for clip in self._clips(ask)]
-        text = self._render(ask, dict(clips))
-        tails = tuple(self.tokenizer(self._tail(tail), add_special_tokens=False)["input_ids"] for tail in ask.continuations)
         if not clips:
-            return Encoded(ask, self.tokenizer(text, add_special_tokens=not self.template)["input_ids"], tails=tails)
+            return self.encode_texts([ask])[0]
+        text = self._render(ask, dict(clips))
+        tails = tuple(self._tokens([self._tail(tail) for tail in ask.continuations], special=False))
         encoded = self._process(text, clips)
         length = encoded["input_ids"].shape[1]
         rows = {name: value for name, value in encoded.items() if value.ndim == 2 and value.shape == (1, length)}
         aligned = {name: value[0].tolist() for name, value in rows.items() if name not in ("input_ids", "attention_mask")}
         tensors = {name: value for name, value in encoded.items() if name not in rows}
         return Encoded(ask, encoded["input_ids"][0].tolist(), aligned, tensors, tails)
+
+    def _tokens(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
+        return self.tokenizer(list(texts), add_special_tokens=special)["input_ids"] if texts else []
 
     def _clips(self, ask: Ask) -> Sequence[Clip]:
         if ask.clips and not (self.films or self.pictures):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from vidground_core import Ask, BatchEngine, EngineConfig, EngineError, MediaError, Reply
+from vidground_core import Ask, BatchEngine, EngineConfig, EngineError, Reply
 from vidground_core.models import resolve_model
 from vidground_transformers.checkpoint import contents, read_config, sees
 from vidground_transformers.gguf import is_gguf
+from vidground_transformers.pipeline import pipeline
 
 if TYPE_CHECKING:
-    from vidground_transformers.batching import Batcher
-    from vidground_transformers.encoding import Encoded, Encoder
-    from vidground_transformers.loading import Loaded
+    from vidground_transformers.running import Running
+
+# Most tokens of a batch: larger ones gain nothing on a CPU, whose caches they leave.
+_TOKENS_GPU, _TOKENS_CPU = 16_384, 2_048
+# Asks that are sorted by length together: several batches.
+_WINDOW_GPU, _WINDOW_CPU = 1_024, 256
 
 
 class TransformersConfig(EngineConfig):
@@ -30,7 +33,11 @@ class TransformersConfig(EngineConfig):
     attention: str = Field(
         "auto", description="Attention implementation, such as sdpa, eager or flash_attention_2; auto: the library's choice."
     )
-    batch_tokens: int = Field(16_384, ge=1, description="Most tokens in a batch, padding included; halved for good when memory runs out.")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens in a batch, padding included; halved when memory runs out. Unset: 16,384 on a GPU, 2,048 on a CPU.",
+    )
     max_new_tokens: int = Field(512, ge=1, description="Most tokens of an answer where the ask does not say.")
     thinking: bool | None = Field(None, description="The chat template's enable_thinking switch; unset: the template's default.")
     revision: str | None = Field(
@@ -50,7 +57,7 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
     def __init__(self, config: TransformersConfig) -> None:
         super().__init__(config)
         self._checkpoint = resolve_model(config.model)
-        self._running: _Running | None = None
+        self._running: Running | None = None
         known = read_config(self._checkpoint, config.revision) if self._checkpoint else None
         if is_gguf(self._checkpoint) or (known is not None and not sees(known)):
             self.can = self.can - {"images", "video"}
@@ -71,6 +78,8 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
         from vidground_transformers.batching import Batcher
         from vidground_transformers.encoding import Encoder
         from vidground_transformers.loading import load
+        from vidground_transformers.running import Running
+        from vidground_transformers.scoring import Scorer
 
         self._require_model()
         loaded = load(self._checkpoint, self.config)
@@ -78,11 +87,12 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
             self.can = self.can - {"images", "video"}
         switches = {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
         size = loaded.model.config.get_text_config().vocab_size
-        self._running = _Running(
-            loaded,
-            Encoder(loaded.processor, switches=switches),
-            Batcher(self.config.batch_tokens, size, self._checkpoint, _free_memory),
-        )
+        on_cpu = loaded.model.device.type == "cpu"
+        self.window = _WINDOW_CPU if on_cpu else _WINDOW_GPU
+        budget = self.config.batch_tokens or (_TOKENS_CPU if on_cpu else _TOKENS_GPU)
+        scorer = Scorer(loaded.model, loaded.vocabulary)
+        batcher = Batcher(budget, size, self._checkpoint, _free_memory, blocks=scorer.blocks)
+        self._running = Running(loaded, Encoder(loaded.processor, switches=switches), batcher, scorer, self.config.max_new_tokens)
 
     def _require_model(self) -> None:
         if not self._checkpoint:
@@ -90,66 +100,28 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
 
     def answer_batch(self, asks: Sequence[Ask]) -> Sequence[Reply]:
         """Scores the asks that have continuations and generates for the others; each in batches of like length."""
-        from vidground_transformers.batching import by_length
-
-        if self._running is None:
-            raise EngineError("the engine 'transformers' has not been started")
+        running = self._started()
         replies: dict[int, Reply] = {}
-        groups: dict[int, list[int]] = {}
-        for index in by_length(asks):
-            try:
-                groups.setdefault(self._room(asks[index]), []).append(index)
-            except ValueError as error:
-                replies[index] = Reply("failed", error=str(error))
-        for room, indices in groups.items():
-            replies |= self._running.answer(asks, indices, room=room)
+        for work in running.prepare(asks):
+            replies |= running.run(work)
         return [replies[index] for index in range(len(asks))]
 
-    def _room(self, ask: Ask) -> int:
-        """The most tokens to generate: 0 for an ask with continuations."""
-        from vidground_transformers.generating import settings
+    async def answer(self, asks: AsyncIterator[tuple[str, Ask]]) -> AsyncIterator[tuple[str, Reply]]:
+        """Answers windows of asks, each batch's replies as it is through; the next batches are made ready while one runs."""
+        running = self._started()
+        async for answered in pipeline(running.prepare, running.run, asks, window=self.window):
+            yield answered
 
-        return 0 if ask.continuations else int(settings(ask).get("max_tokens", 0)) or self.config.max_new_tokens
+    def _started(self) -> Running:
+        if self._running is None:
+            raise EngineError("the engine 'transformers' has not been started")
+        return self._running
 
     def close(self) -> None:
         """Frees the model."""
         if self._running is not None:
             self._running = None
             _free_memory()
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """What a started engine holds."""
-
-    loaded: Loaded
-    encoder: Encoder
-    batcher: Batcher
-
-    def answer(self, asks: Sequence[Ask], indices: Sequence[int], *, room: int) -> dict[int, Reply]:
-        """Replies to asks of one kind by index; encoding goes on batch by batch, so that the pixels of one are held."""
-        replies: dict[int, Reply] = {}
-
-        def encoded() -> Iterator[tuple[int, Encoded]]:
-            for index in indices:
-                try:
-                    yield index, self.encoder.encode(asks[index])
-                except (MediaError, ValueError) as error:
-                    replies[index] = Reply("failed", error=str(error))
-
-        for batch in self.batcher.batches(encoded(), room=room):
-            answered = self.batcher.answer([item for _, item in batch], partial(self._run, room=room))
-            replies.update(zip((index for index, _ in batch), answered, strict=True))
-        return replies
-
-    def _run(self, batch: Sequence[Encoded], *, room: int) -> list[Reply]:
-        from vidground_transformers.generating import generate
-        from vidground_transformers.scoring import score
-
-        vocabulary = self.loaded.vocabulary
-        if not room:
-            return score(self.loaded.model, batch, pad=vocabulary.pad)
-        return generate(self.loaded.model, batch, vocabulary=vocabulary, tokenizer=self.encoder.tokenizer, most=room)
 
 
 def _free_memory() -> None:

@@ -50,7 +50,11 @@ def generate(model: Any, batch: Sequence[Encoded], *, vocabulary: Vocabulary, to
     draw = _Draw([item.ask for item in batch], vocabulary.barred)
     with torch.inference_mode():
         out = model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([draw]))
-    return [Reply("answered", text=tokenizer.decode(_answer(row, vocabulary), skip_special_tokens=True)) for row in out[:, width:].tolist()]
+    answers = [_answer(row, vocabulary) for row in out[:, width:].tolist()]
+    return [
+        Reply("answered", text=tokenizer.decode(answer, skip_special_tokens=True), usage=(len(item.ids), len(answer)))
+        for item, answer in zip(batch, answers, strict=True)
+    ]
 
 
 def _answer(tokens: Sequence[int], vocabulary: Vocabulary) -> list[int]:

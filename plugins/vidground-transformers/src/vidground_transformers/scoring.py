@@ -1,155 +1,150 @@
-"""Log-probabilities of continuations: each prompt runs once, its cache serves all its continuations."""
+"""Log-probabilities of continuations: each prompt runs once, for all its continuations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vidground_core import Reply
-from vidground_transformers.encoding import Encoded, collate
+from vidground_transformers.blocks import block_mask, inner_tokens, lay_out, reach, takes_blocks
+from vidground_transformers.encoding import Encoded
+from vidground_transformers.generating import Vocabulary
+from vidground_transformers.heads import reading
+from vidground_transformers.prompts import Beginning, Ran, forget_positions, run_prompts
 
 if TYPE_CHECKING:
     import torch
 
-# A beginning shorter than this is not worth a forward pass of its own.
-_LEAST_SHARED = 8
-# Rows of the output matrix that are widened to float32 at a time.
-_ROWS = 16_384
+# Most numbers in a mask of whole prompts; longer prompts run by themselves first, with the model's own causal mask.
+_MOST_MASK = 2**26
 
 
-def score(model: Any, batch: Sequence[Encoded], *, pad: int) -> list[Reply]:
-    """For each ask, log P(continuation | prompt), summed over the continuation's tokens, in nats, and the numbers of tokens.
+@dataclass(slots=True)
+class Scorer:
+    """Scores batches by one model. The end token is no part of a continuation, and logits are float32 whatever the model's format.
 
-    The end token is not part of a continuation. Prompts are padded on the left and continuations on the right, both masked, and positions
-    are given, so a row's numbers do not depend on the others. Tokens that all prompts begin with run once. Logits are float32 whatever
-    the model's number format: those of bfloat16 stand an eighth apart, and options would tie.
+    Prompt and continuations go through the model as one row, each continuation seeing the prompt and itself; what the prompts begin with
+    stays cached between batches. Prompts with pictures, and long ones, run first, their continuations as a row over the cache. A model
+    that does not take such rows (`takes_blocks`) gets a row for each continuation. A row's numbers do not depend on the others.
     """
-    import torch
 
-    with torch.inference_mode(), _float32_logits(model):
-        logits, cache, mask, shift = _run_shared(model, batch, pad=pad) or _run_prompts(model, collate(batch, pad=pad, device=model.device))
-        first = logits.float().log_softmax(-1)
-        # For each continuation, the row of its prompt and its place among the prompt's.
-        places = [(row, place) for row, item in enumerate(batch) for place in range(len(item.tails))]
-        sums = {(row, place): float(first[row, batch[row].tails[place][0]]) if batch[row].tails[place] else 0.0 for row, place in places}
-        longer = [(row, place) for row, place in places if len(batch[row].tails[place]) > 1]
-        if longer:
-            rows = torch.tensor([row for row, _ in longer], device=model.device)
-            cache.batch_select_indices(rows)
-            tails = [batch[row].tails[place] for row, place in longer]
-            rest = _run_tails(model, tails, cache=cache, mask=mask[rows], shift=None if shift is None else shift[rows])
-            for key, value in zip(longer, rest.tolist(), strict=True):
-                sums[key] += value
-    return [
-        Reply(
-            "answered",
-            logprobs=tuple(sums[row, place] for place in range(len(item.tails))),
-            tokens=tuple(len(tail) for tail in item.tails),
+    model: Any
+    vocabulary: Vocabulary
+    blocks: bool = field(init=False)
+    _reach: float = field(init=False)
+    _beginning: Beginning = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reach = reach(self.model)
+        self.blocks = self._reach > 0 and takes_blocks(self.model, self.vocabulary)
+        self._beginning = Beginning(self.model)
+
+    def score(self, batch: Sequence[Encoded]) -> list[Reply]:
+        """For each ask, log P(continuation | prompt), summed over the continuation's tokens, in nats, and the numbers of tokens."""
+        import torch
+
+        with torch.inference_mode():
+            sums = self._as_rows(batch) if self._in_one_row(batch) else self._after_prompts(batch)
+        return [
+            Reply(
+                "answered",
+                logprobs=tuple(sums.get((row, place), 0.0) for place in range(len(item.tails))),
+                tokens=tuple(len(tail) for tail in item.tails),
+                usage=(len(item.ids) + sum(map(len, item.tails)), 0),
+            )
+            for row, item in enumerate(batch)
+        ]
+
+    def _in_one_row(self, batch: Sequence[Encoded]) -> bool:
+        if not self.blocks or any(item.tensors or item.aligned for item in batch):
+            return False
+        width = max(len(item.ids) + inner_tokens(item) for item in batch)
+        # Within the shortest window a sliding layer sees what the others see.
+        furthest = max(len(item.ids) + max(map(len, item.tails), default=0) for item in batch)
+        return furthest <= self._reach and len(batch) * width * width <= _MOST_MASK
+
+    def _as_rows(self, batch: Sequence[Encoded]) -> dict[tuple[int, int], float]:
+        import torch
+
+        start = self._beginning.serve(batch)
+        block = lay_out(batch, [start] * len(batch), device=self.model.device)
+        past = torch.ones(len(batch), start, device=self.model.device)
+        given: dict[str, Any] = (
+            {"past_key_values": self._beginning.cache(len(batch), start), "use_cache": True} if start else {"use_cache": False}
         )
-        for row, item in enumerate(batch)
-    ]
+        forget_positions(self.model)
+        with reading(self.model, block.reads):
+            logits = self.model(
+                input_ids=block.ids,
+                position_ids=block.positions,
+                attention_mask=block_mask(block.owner, past, dtype=self.model.dtype),
+                **given,
+            ).logits[0]
+        return _sums(logits, block.picks)
+
+    def _after_prompts(self, batch: Sequence[Encoded]) -> dict[tuple[int, int], float]:
+        from transformers.cache_utils import DynamicLayer
+
+        ran = run_prompts(self.model, batch, pad=self.vocabulary.pad)
+        tails = [(row, place, tail) for row, item in enumerate(batch) for place, tail in enumerate(item.tails) if tail]
+        sums = _sums(ran.logits, [(row, place, row, tail[0]) for row, place, tail in tails])
+        longer = [(row, place, tail) for row, place, tail in tails if len(tail) > 1]
+        if not longer:
+            return sums
+        plain = all(type(layer) is DynamicLayer for layer in ran.cache.layers)
+        rest = self._tails_in_rows(batch, ran) if self.blocks and plain else _tails_apart(self.model, longer, ran)
+        return {key: value + rest.get(key, 0.0) for key, value in sums.items()}
+
+    def _tails_in_rows(self, batch: Sequence[Encoded], ran: Ran) -> dict[tuple[int, int], float]:
+        block = lay_out(batch, [len(item.ids) for item in batch], device=self.model.device)
+        positions = block.positions if ran.shift is None else (block.positions + ran.shift).expand(3, -1, -1)
+        with reading(self.model, block.reads):
+            logits = self.model(
+                input_ids=block.ids,
+                position_ids=positions,
+                attention_mask=block_mask(block.owner, ran.mask, dtype=self.model.dtype),
+                past_key_values=ran.cache,
+                use_cache=True,
+            ).logits[0]
+        return _sums(logits, block.picks)
 
 
-def _run_shared(model: Any, batch: Sequence[Encoded], *, pad: int) -> tuple[torch.Tensor, Any, torch.Tensor, None] | None:
-    """As `_run_prompts`, with the tokens that all prompts begin with run once; None where that does not serve or is not possible."""
+def _sums(logits: torch.Tensor, picks: Sequence[tuple[int, int, int, int]]) -> dict[tuple[int, int], float]:
+    """Log-probabilities of `picks` (row, continuation, index into `logits`, token), summed by continuation."""
     import torch
 
-    shared = _beginning([item.ids for item in batch])
-    worthwhile = len(batch) > 1 and shared >= _LEAST_SHARED and not any(item.tensors or item.aligned for item in batch)
-    cache = _plain_cache(model) if worthwhile else None
-    if cache is None:
-        return None
-    inner = getattr(model, "model", model)
-    if hasattr(inner, "rope_deltas"):
-        inner.rope_deltas = None
-    head = torch.tensor([batch[0].ids[:shared]], device=model.device)
-    model(input_ids=head, position_ids=torch.arange(shared, device=model.device)[None], past_key_values=cache, logits_to_keep=1)
-    if cache.get_seq_length() != shared:
-        return None
-    cache.batch_repeat_interleave(len(batch))
-    rest = collate([replace(item, ids=item.ids[shared:]) for item in batch], pad=pad, device=model.device)
-    positions = shared + (rest["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-    mask = torch.cat([torch.ones_like(rest["attention_mask"][:, :1]).expand(-1, shared), rest["attention_mask"]], -1)
-    given = {"input_ids": rest["input_ids"], "attention_mask": mask, "position_ids": positions, "past_key_values": cache}
-    return model(**given, use_cache=True, logits_to_keep=1).logits[:, -1], cache, mask, None
+    if not picks:
+        return {}
+    logits = logits.float()
+    _, _, reads, tokens = (torch.tensor(column, device=logits.device) for column in zip(*picks, strict=True))
+    values = (logits[reads, tokens] - logits.logsumexp(-1)[reads]).tolist()
+    sums: dict[tuple[int, int], float] = {}
+    for (row, place, _, _), value in zip(picks, values, strict=True):
+        sums[row, place] = sums.get((row, place), 0.0) + value
+    return sums
 
 
-def _beginning(prompts: Sequence[list[int]]) -> int:
-    """How many tokens all prompts begin with, leaving each at least one of its own."""
-    low, high = min(prompts), max(prompts)
-    alike = next((place for place, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))
-    return min(alike, min(map(len, prompts)) - 1)
-
-
-def _plain_cache(model: Any) -> Any:
-    """An empty cache where padding after a shared beginning is harmless: rotary positions, every layer sees all keys. Else None."""
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-
-    settings = model.config.get_text_config()
-    if not getattr(settings, "rope_parameters", None):
-        return None
-    cache = DynamicCache(config=settings)
-    return cache if cache.layers and all(type(layer) is DynamicLayer for layer in cache.layers) else None
-
-
-@contextmanager
-def _float32_logits(model: Any) -> Iterator[None]:
-    """Applies the output matrix in float32, a block of its rows at a time."""
-    import torch
-    from torch.nn.functional import linear
-
-    head = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear) or head.weight.dtype not in (torch.bfloat16, torch.float16):
-        yield
-        return
-
-    def widened(module: torch.nn.Linear, given: tuple[torch.Tensor], _: torch.Tensor) -> torch.Tensor:
-        hidden = given[0].float()
-        made = torch.cat([linear(hidden, rows.float()) for rows in torch.split(module.weight, _ROWS)], -1)
-        return made if module.bias is None else made + module.bias.float()
-
-    handle = head.register_forward_hook(widened)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _run_prompts(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any, torch.Tensor, torch.Tensor | None]:
-    """After each prompt: logits (rows, vocabulary), cache, mask, how far positions run ahead of token counts (None: not at all)."""
-    inner = getattr(model, "model", model)
-    spatial = hasattr(inner, "rope_deltas")
-    pictures = len(inputs.keys() - {"input_ids", "attention_mask"}) > 0
-    if spatial:
-        # Left over from the batch before, it would move this one's positions.
-        inner.rope_deltas = None
-    if not (spatial and pictures):
-        inputs = {**inputs, "position_ids": (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)}
-    out = model(**inputs, use_cache=True, logits_to_keep=1)
-    return out.logits[:, -1], out.past_key_values, inputs["attention_mask"], inner.rope_deltas if spatial and pictures else None
-
-
-def _run_tails(model: Any, tails: Sequence[list[int]], *, cache: Any, mask: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
-    """(rows,): the summed log-probabilities of each continuation's second and later tokens."""
+def _tails_apart(model: Any, longer: Sequence[tuple[int, int, list[int]]], ran: Ran) -> Mapping[tuple[int, int], float]:
+    """The second and later tokens of each continuation, a row of its own for each, over a copy of its prompt's cache."""
     import torch
 
-    width = max(len(tail) for tail in tails) - 1
-    ids = torch.tensor([tail[:-1] + [0] * (width + 1 - len(tail)) for tail in tails], device=mask.device)
-    targets = torch.tensor([tail[1:] + [0] * (width + 1 - len(tail)) for tail in tails], device=mask.device)
-    real = torch.tensor([[1] * (len(tail) - 1) + [0] * (width + 1 - len(tail)) for tail in tails], device=mask.device)
+    rows = torch.tensor([row for row, _, _ in longer], device=model.device)
+    ran.cache.batch_select_indices(rows)
+    mask = ran.mask[rows]
+    width = max(len(tail) for _, _, tail in longer) - 1
+    ids = torch.tensor([tail[:-1] + [0] * (width + 1 - len(tail)) for _, _, tail in longer], device=mask.device)
+    real = torch.tensor([[1] * (len(tail) - 1) + [0] * (width + 1 - len(tail)) for _, _, tail in longer], device=mask.device)
     positions = mask.sum(-1, keepdim=True) + torch.arange(width, device=mask.device)
-    if shift is not None:
-        positions = (positions + shift).expand(3, -1, -1)
-    logits = model(
-        input_ids=ids,
-        attention_mask=torch.cat([mask, real.to(mask.dtype)], -1),
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-    ).logits
-    chosen = logits.float().log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    summed: torch.Tensor = (chosen * real).sum(-1)
-    return summed
+    if ran.shift is not None:
+        positions = (positions + ran.shift[rows]).expand(3, -1, -1)
+    with reading(model, real.flatten().nonzero()[:, 0]):
+        logits = model(
+            input_ids=ids,
+            attention_mask=torch.cat([mask, real.to(mask.dtype)], -1),
+            position_ids=positions,
+            past_key_values=ran.cache,
+            use_cache=True,
+        ).logits[0]
+    targets = [(row, place, token) for row, place, tail in longer for token in tail[1:]]
+    return _sums(logits, [(row, place, read, token) for read, (row, place, token) in enumerate(targets)])
