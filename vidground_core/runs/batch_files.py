@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, runtime_checkable
 
 from vidground_core.engines.base import Engine
 from vidground_core.errors import EngineError, InputError, MediaError
@@ -25,12 +25,29 @@ _KEY_DIGITS = 64
 _KEYS_TOGETHER = 10_000
 
 
-def check_batch_engine(engine: Engine[Any]) -> None:
-    """Raises EngineError where the engine's asks have no form in a batch file."""
-    from vidground_core.engines.openai_config import OpenAIConfig
+@runtime_checkable
+class RequestEngine(Protocol):
+    """What an engine has whose asks are requests, as `openai` does. A plugin's engine with these three has batch files too."""
 
-    if not isinstance(engine.config, OpenAIConfig):
+    def request_body(self, ask: Ask) -> dict[str, Any]:
+        """The JSON body that asks this. Raises ValueError or MediaError where it cannot be asked."""
+        ...
+
+    def reply_of(self, body: Any, ask: Ask) -> Reply:
+        """The reply in a response's decoded JSON body; failed where it holds none."""
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """The path of the requests, such as "/v1/chat/completions"."""
+        ...
+
+
+def request_engine(engine: Engine[Any]) -> RequestEngine:
+    """The engine itself. Raises EngineError where its asks have no form in a batch file."""
+    if not isinstance(engine, RequestEngine):
         raise EngineError(f"--batch-out and --batch-in need an engine whose asks are requests: openai; this run's is {engine.name!r}")
+    return engine
 
 
 class BatchWriter:
@@ -111,11 +128,9 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _request(engine: Engine[Any], key: bytes, ask: Ask) -> tuple[bytes, str]:
-    from vidground_core.engines.openai_wire import endpoint, request_body
-
-    url = f"/v1{endpoint(engine.config)}"
-    request = {"custom_id": key.hex(), "method": "POST", "url": url, "body": request_body(ask, engine.config)}
-    return json.dumps(request, separators=(",", ":")).encode() + b"\n", url
+    asked = request_engine(engine)
+    request = {"custom_id": key.hex(), "method": "POST", "url": asked.endpoint, "body": asked.request_body(ask)}
+    return json.dumps(request, separators=(",", ":")).encode() + b"\n", asked.endpoint
 
 
 @dataclass(slots=True)
@@ -181,12 +196,10 @@ class BatchResults:
         place = self._places.pop(key, None)
         if place is None:
             return None
-        from vidground_core.engines.openai_wire import reply_of
-
         file = self._files[place[0]]
         file.seek(place[1])
         _, body, _ = _result(file.readline())
-        reply = reply_of(body, ask, engine.config)
+        reply = request_engine(engine).reply_of(body, ask)
         if reply.status == "failed":
             self.counts.unusable += 1
             self.reason = self.reason or reply.error

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from vidground_core.detectors.base import CorpusDetector, ProbeDetector
 from vidground_core.engines.base import Engine, lacking
 from vidground_core.errors import ConfigError, EngineError, TooManyFailuresError
-from vidground_core.runs.batch_files import Batch, check_batch_engine
+from vidground_core.runs.batch_files import Batch, request_engine
 from vidground_core.runs.budget import Budget
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.sharding import Shard
@@ -144,4 +144,4 @@ def check_engines(bound: BoundDetector, options: RunnerOptions) -> None:
     for engine in bound.engines.values():
         options.budget.check_engine(engine)
         if options.batch.used:
-            check_batch_engine(engine)
+            request_engine(engine)
