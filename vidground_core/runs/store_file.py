@@ -34,6 +34,7 @@ INSERT_REPLY = f"INSERT OR IGNORE INTO replies ({', '.join(COLUMNS)}) VALUES ({'
 INSERT_ENGINE = "INSERT OR IGNORE INTO engines VALUES (?, ?)"
 
 _MENDINGS = 3
+_OTHER_SCHEMA = ("no such table", "no such column", "table replies has no column")
 _JOURNAL_BYTES = 64 * 2**20
 _ROOM_BYTES = 256 * 1024
 _T = TypeVar("_T")
@@ -50,7 +51,7 @@ def explained(path: Path, patience: float = PATIENCE) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or str(error).startswith(_OTHER_SCHEMA):
             raise StoreDamagedError(
                 f"{path}: not a readable reply store ({error}); move it away to ask everything again, or name another store"
             ) from error
@@ -163,6 +164,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, patience: float) -> Non
     if empty:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     elif application != APPLICATION:
+        if connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'replies' AND sql LIKE '%(key BLOB PRIMARY KEY, reply TEXT%'"
+        ).fetchone():
+            raise StoreDamagedError(f"{path}: not a readable reply store (its header is damaged)")
         raise RunDirectoryError(f"{path}: an SQLite file that is no reply store; name another file as the store")
     refuse_newer(pragma(connection, "user_version"), path)
     _switch_to_wal(connection, patience)
