@@ -3,14 +3,14 @@ import math
 import pytest
 
 from vidground_core import Clip, Media, Question, Reply
-from vidground_core.detectors.frame_shuffled import FrameShuffled
+from vidground_core.detectors.frame_shuffled import FrameReversed, FrameShuffled, ShuffledConfig
 from vidground_core.detectors.frames import FramesConfig
 
 QUESTION = Question("q", "Which comes first?", "cat", ("cat", "dog"), media=(Media("v.mp4", start=1.0, end=2.0),), group="v")
 
 
 def detector(**options: object) -> FrameShuffled:
-    return FrameShuffled(FramesConfig.model_validate({"scoring": "letters", "calibration": "none", **options}))
+    return FrameShuffled(ShuffledConfig.model_validate({"scoring": "letters", "calibration": "none", **options}))
 
 
 def reply(gold: float) -> Reply:
@@ -59,4 +59,25 @@ def test_an_image_beside_the_video_has_no_order() -> None:
 
 def test_it_needs_video() -> None:
     assert detector().needs == {"text", "video", "letters"}
-    assert FrameShuffled(FramesConfig()).adapted(frozenset({"text", "video"})).needs == {"text", "video"}
+    assert FrameShuffled(ShuffledConfig()).adapted(frozenset({"text", "video"})).needs == {"text", "video"}
+
+
+def test_several_shuffled_orders_count_alike_beside_one_of_frames_in_order() -> None:
+    probes = detector(shuffles=3, seed=7, rotations=2).probes(QUESTION)
+    shown = [(probe.condition, probe.ask.clips[0].seed, probe.order) for probe in probes]
+    orders = [(0, 1), (1, 0)]
+    assert shown == [("ordered", 0, order) for order in orders] + [("shuffled", seed, order) for seed in (7, 8, 9) for order in orders]
+    assert len({probe.ask for probe in probes}) == len(probes)
+    replies = [reply(0.9), reply(0.1), *(reply(share) for gold in (0.6, 0.3, 0.3) for share in (gold, 1 - gold))]
+    verdict = detector(shuffles=3, rotations=2, rule=5).verdict(QUESTION, replies)
+    assert verdict.scores["shuffled"] == pytest.approx(0.4)
+    assert verdict.scores["difference"] == pytest.approx(0.5)
+    assert (verdict.conditions["shuffled"].trials, verdict.conditions["ordered"].trials, verdict.rule) == (6, 2, "at least 5")
+    assert detector(rotations=2, rule=5).verdict(QUESTION, replies[:4]).rule == "at least 2"
+
+
+def test_only_shuffling_is_drawn_several_times() -> None:
+    with pytest.raises(ValueError, match="shuffles"):
+        FramesConfig.model_validate({"shuffles": 3})
+    reversed_ = FrameReversed(FramesConfig(scoring="letters", rotations=1))
+    assert [probe.condition for probe in reversed_.probes(QUESTION)] == ["ordered", "reversed"]

@@ -56,6 +56,10 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
         """The conditions that are asked; `conditions`, unless an option chooses among them."""
         return self.conditions
 
+    def trials_each(self, condition: str) -> int:
+        """How often each order and sample is asked under a condition, shown in other ways."""
+        return 1
+
     def unsuited(self, question: Question) -> str:
         """Why this question cannot be asked, in one sentence; empty where it can."""
         if len(question.options) > len(LETTERS):
@@ -288,7 +292,7 @@ class ChoiceDetector(ProbeDetector[ChoiceConfigT]):
         if self.config.rule == "mean":
             return f"mean > {self.config.threshold:g}"
         if isinstance(self.config.rule, int):
-            drawn = 1 if self._scores and question.options else self.config.samples
+            drawn = self.trials_each(self.decides) * (1 if self._scores and question.options else self.config.samples)
             return f"at least {min(self.config.rule, len(self.orders(question)) * drawn)}"
         return self.config.rule
 
