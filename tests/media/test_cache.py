@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from vidground_core.media import FrameCache, Frames
 
@@ -60,3 +63,38 @@ def test_many_threads_keep_the_bound_and_get_what_they_put() -> None:
     kept = [found for key in range(40) if (found := cache.get(key)) is not None]
     assert not wrong
     assert cache.bytes == sum(found.array.nbytes for found in kept) <= 300
+
+
+@pytest.mark.parametrize("max_bytes", [0, 10**6])
+def test_threads_that_want_the_same_at_once_wait_for_one_that_makes_it(max_bytes: int) -> None:
+    cache, made, begun, go = FrameCache(max_bytes), [], threading.Event(), threading.Event()
+
+    def make() -> Frames:
+        made.append(threading.get_ident())
+        begun.set()
+        assert go.wait(20)
+        return frames(3)
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(cache.get_or_make, "a", make)
+        assert begun.wait(20)
+        others = [pool.submit(cache.get_or_make, "a", lambda: pytest.fail("made twice")) for _ in range(3)]
+        while len(cache._making["a"]._condition._waiters) < len(others) and not any(other.done() for other in others):  # type: ignore[attr-defined]
+            time.sleep(0.001)
+        go.set()
+        assert all(other.result(20) is first.result(20) for other in others)
+    assert len(made) == 1
+
+
+def test_an_error_is_told_and_not_kept() -> None:
+    cache = FrameCache(100)
+
+    def fail() -> Frames:
+        raise ValueError("no picture")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no picture"):
+            cache.get_or_make("a", fail)
+    made = frames(3)
+    assert cache.get_or_make("a", lambda: made) is made
+    assert cache.get_or_make("a", fail) is made

@@ -27,7 +27,7 @@ def test_ordered_frames_are_those_of_the_rule(video: Path) -> None:
     assert frames.array.dtype == np.uint8
     assert frames.seconds == pytest.approx([0.2, 0.7, 1.2, 1.7, 2.2, 2.7, 3.2, 3.7], abs=1e-6)
     assert frames.fps == pytest.approx(2.0)
-    assert frames.decoder == "decord"
+    assert frames.decoder == "pyav"
 
 
 def test_rate_and_span(video: Path) -> None:
@@ -101,7 +101,8 @@ def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     assert [frame_number(frame) for frame in array] == expected
 
 
-def test_open_groups_of_pictures_go_to_pyav(tmp_path: Path) -> None:
+def test_open_groups_of_pictures_go_to_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VG_DECODER", "decord")
     path = tmp_path / "v.mp4"
     write_video(path, counting_frames(45), fps=12.5, options={"crf": "5", "bf": "3", "g": "10", "x264-params": "open-gop=1"})
     index = scan(str(path))
@@ -112,12 +113,16 @@ def test_open_groups_of_pictures_go_to_pyav(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"bf": "3", "g": "250"}, {"bf": "3", "g": "10"}, {"bf": "0", "g": "1"}])
-def test_decord_finds_the_frames_of_h264_exactly(options: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_both_decoders_find_the_frames_of_h264_exactly(
+    options: dict[str, str], decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VG_DECODER", decoder)
     path = tmp_path / "v.mp4"
     write_video(path, counting_frames(45), fps=12.5, options={"crf": "5", **options})
     for count in (2, 5, 8, 13, 45):
         assert shown(path, frames=count) == [int((k + 0.5) * 45 / count) for k in range(count)]
-    assert load_clip(Clip(str(path))).decoder == "decord"
+    assert load_clip(Clip(str(path)), cache=FrameCache(0)).decoder == decoder
 
 
 def test_an_image_is_a_clip_of_one_frame(tmp_path: Path) -> None:

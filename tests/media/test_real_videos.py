@@ -14,7 +14,8 @@ import pytest
 from vidground_core import Clip, MediaError
 from vidground_core.media import FrameCache, Frames, load_clip
 from vidground_core.media.decoding import DecordReader
-from vidground_core.media.pyav import PyAVReader, scan
+from vidground_core.media.pyav import scan
+from vidground_core.media.pyav_reader import PyAVReader
 
 pytestmark = pytest.mark.shared
 
@@ -58,8 +59,10 @@ def test_the_folder_is_covered(shared: Path) -> None:
     assert len(found) == 16
 
 
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
 @pytest.mark.parametrize("name", [*RECORDED, *SET_ASIDE])
-def test_the_right_frames_or_one_clear_line(name: str, shared: Path) -> None:
+def test_the_right_frames_or_one_clear_line(name: str, decoder: str, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VG_DECODER", decoder)
     if name in SET_ASIDE:
         with pytest.raises(MediaError) as error:
             load(shared / name, frames=6)
@@ -67,7 +70,7 @@ def test_the_right_frames_or_one_clear_line(name: str, shared: Path) -> None:
         return
     recorded = RECORDED[name]
     frames = load(shared / name, frames=6)
-    assert frames.decoder == ("pyav" if name in BY_PYAV else "decord")
+    assert frames.decoder == ("pyav" if name in BY_PYAV else decoder)
     assert frames.array.shape == (len(recorded["shown"]), *recorded["size"], 3)
     assert frames.seconds == pytest.approx(recorded["seconds"], abs=1e-6)
     in_turn = one_after_the_other(shared / name, recorded["shown"])
@@ -80,7 +83,7 @@ def test_the_right_frames_or_one_clear_line(name: str, shared: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if name not in BY_PYAV])
-def test_pyav_takes_over_with_the_same_frames(name: str, shared: Path) -> None:
+def test_both_decoders_find_the_same_frames(name: str, shared: Path) -> None:
     index = scan(str(shared / name))
     by_decord, by_pyav = DecordReader(index), PyAVReader(index)
     wanted = np.unique(np.linspace(0, len(index.times) - 1, 7).astype(int))
@@ -179,7 +182,10 @@ def test_a_real_file_cut_short(shared: Path, tmp_path: Path) -> None:
         assert str(error.value) == f"{str(cut)!r} {text}"
 
 
-def test_the_reason_for_the_fall_back_is_logged_once_a_file(shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_reason_for_the_fall_back_is_logged_once_a_file(
+    shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VG_DECODER", "decord")
     paths = [tmp_path / name for name in ("bitmap.mp4", "av1_video.mkv")]
     for path in paths:
         path.write_bytes((shared / ("moviepy" if path.suffix == ".mp4" else "torchcodec") / path.name).read_bytes())

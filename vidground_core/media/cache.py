@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class FrameCache:
         self.bytes = 0
         self._kept: OrderedDict[Hashable, Frames] = OrderedDict()
         self._lock = threading.Lock()
+        self._making: dict[Hashable, Future[Frames]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -43,6 +45,32 @@ class FrameCache:
             while self.bytes > self.max_bytes:
                 _, dropped = self._kept.popitem(last=False)
                 self.bytes -= dropped.array.nbytes
+
+    def get_or_make(self, key: Hashable, make: Callable[[], Frames]) -> Frames:
+        """The frames under `key`, made by `make` where they are not there; what `make` raises is raised.
+
+        Threads that want the same at once get the frames, or the error, of the one that makes them: rotations of a question come together.
+        """
+        frames = self.get(key)
+        if frames is not None:
+            return frames
+        with self._lock:
+            making = self._making.get(key)
+            if making is None:
+                mine = self._making[key] = Future()
+        if making is not None:
+            return making.result()
+        try:
+            frames = make()
+            self.put(key, frames)
+            mine.set_result(frames)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._making[key]
+        return frames
 
     def clear(self) -> None:
         """Forgets everything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,7 @@ def load_clip(clip: Clip, *, cache: FrameCache | None = None) -> Frames:
     cache = FRAMES if cache is None else cache
     clip = resolve(clip)
     decoded = clip if clip.view == "single" else replace(clip, view="ordered", seed=0)
-    frames = cache.get(decoded)
-    if frames is None:
-        frames = _decode(decoded)
-        cache.put(decoded, frames)
+    frames = cache.get_or_make(decoded, partial(_decode, decoded))
     if clip.view == "blank":
         return replace(frames, array=_sealed(np.zeros_like(frames.array)))
     order = arrange(len(frames.array), clip)

@@ -1,16 +1,18 @@
-"""From a file to sampled frames: decord first, PyAV where decord cannot or may not be trusted."""
+"""From a file to sampled frames: PyAV, or decord where it is asked for and its frames can be trusted."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from vidground_core.errors import MediaError
-from vidground_core.media.pyav import Image, Index, PyAVReader, open_container, scan, shrink, upright
+from vidground_core.media.filmstrip import CORES, Filmstrip
+from vidground_core.media.pyav import Image, Index, open_container, scan, shrink, upright
+from vidground_core.media.pyav_reader import PyAVReader
 from vidground_core.media.sampling import Indices, Times, choose, duration
 from vidground_core.records import Clip
 
@@ -32,49 +34,56 @@ class Decoded:
     decoder: str
 
 
-class Reader(Protocol):
-    """What both decoders offer: frames by index."""
-
-    decoder: str
-
-    def read(self, indices: Indices) -> Iterator[Image]:
-        """The frames at increasing `indices`, uint8 (H, W, 3), upright."""
-        ...
-
-
 class DecordReader:
     """The frames of one video file by decord; raises whatever decord raises."""
 
     decoder = "decord"
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, *, threads: int = 1) -> None:
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
-        self._video: Any = decord.VideoReader(index.path, num_threads=1)
+        self._video: Any = decord.VideoReader(index.path, num_threads=threads)
         if len(self._video) != len(index.times):
             raise ValueError(f"it counts {len(self._video)} frames, the file's index {len(index.times)}")
+        self._path = index.path
 
-    def read(self, indices: Indices) -> Iterator[Image]:
-        """The frames at increasing `indices`, a few at a time so that large videos fit."""
+    def read(self, indices: Indices, *, pixels: int = 0) -> Image:
+        """The frames at increasing `indices`, read a few at a time so that large videos fit."""
+        strip = Filmstrip(self._path, len(indices), pixels)
         step, at = 1, 0
         while at < len(indices):
             batch: Image = self._video.get_batch(indices[at : at + step].tolist()).asnumpy()
             if batch.ndim != 4 or batch.shape[3] != 3:
                 raise ValueError(f"it gives frames of shape {batch.shape[1:]}")
-            yield from batch
+            for place, image in enumerate(batch, at):
+                strip.put(place, image)
             at += step
             step = max(1, _CHUNK_BYTES // batch[0].nbytes)
+        return strip.array
 
 
 def decode_video(clip: Clip) -> Decoded:
-    """The frames of a video clip in source order, sampled and shrunk. Raises MediaError with one line that names the file."""
+    """The frames of a video clip in source order, sampled and shrunk. Raises MediaError with one line that names the file.
+
+    PyAV reads them; with the environment variable VG_DECODER=decord decord does, where it may be trusted, and the log says where not.
+    """
     index = scan(clip.path)
     indices, fps = choose(clip, index.times, duration(index.times, index.rate))
+    with CORES.share() as threads:
+        frames = _by_decord(clip, index, indices, threads) if os.environ.get("VG_DECODER") == "decord" else None
+        decoder = "pyav" if frames is None else "decord"
+        if frames is None:
+            frames = PyAVReader(index, threads=threads).read(indices, pixels=clip.pixels)
+    return Decoded(frames, index.times[indices], fps, decoder)
+
+
+def _by_decord(clip: Clip, index: Index, indices: Indices, threads: int) -> Image | None:
+    """The frames by decord, or None with the reason logged once a file."""
     reason = _distrusted(index)
     if not reason:
         try:
-            return _read(clip, DecordReader(index), index.times[indices], fps, indices=indices)
+            return DecordReader(index, threads=threads).read(indices, pixels=clip.pixels)
         except ImportError:
             reason = "decord is not installed"
         except Exception as error:  # decord raises bare exceptions with C++ traces; PyAV's word decides
@@ -82,7 +91,7 @@ def decode_video(clip: Clip) -> Decoded:
     if clip.path not in _told:
         _told.add(clip.path)
         logger.info("%s: decoded by PyAV: %s", clip.path, reason)
-    return _read(clip, PyAVReader(index), index.times[indices], fps, indices=indices)
+    return None
 
 
 def _distrusted(index: Index) -> str:
@@ -98,10 +107,6 @@ def _first_cause(error: Exception) -> str:
     return lines[0].rpartition("Check failed: ")[2][:120] if lines else type(error).__name__
 
 
-def _read(clip: Clip, reader: Reader, seconds: Times, fps: float, *, indices: Indices) -> Decoded:
-    return Decoded(np.stack([shrink(image, clip.pixels) for image in reader.read(indices)]), seconds, fps, reader.decoder)
-
-
 def decode_image(clip: Clip) -> Decoded:
     """An image as a clip of one frame. Raises MediaError with one line that names the file."""
     import av
@@ -113,4 +118,4 @@ def decode_image(clip: Clip) -> Decoded:
             raise MediaError(f"{clip.path!r} cannot be decoded as an image: {error.strerror or error}") from error
         if frame is None:
             raise MediaError(f"{clip.path!r} holds no image")
-        return Decoded(shrink(upright(frame), clip.pixels)[np.newaxis], np.zeros(1), 0.0, "pyav")
+        return Decoded(shrink(upright(frame), clip.pixels)[np.newaxis].copy(), np.zeros(1), 0.0, "pyav")

@@ -1,9 +1,10 @@
-"""Reading frames with PyAV: every format FFmpeg knows, exact by presentation time."""
+"""Opening and indexing files with PyAV, and what it makes of a decoded frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,6 @@ class Index:
     streams: int
 
 
-class Damaged(Exception):
-    """Decoding broke off; the text says after how many frames and why."""
-
-
 def open_container(path: str) -> Any:
     """An open `av` container that has pictures. Raises MediaError for what FFmpeg cannot open and for files without a picture stream."""
     import av
@@ -48,7 +45,7 @@ def open_container(path: str) -> Any:
     try:
         container = av.open(path)
     except av.FFmpegError as error:
-        raise MediaError(f"{path!r} cannot be opened as a video or image: {_reason(error)}") from error
+        raise MediaError(f"{path!r} cannot be opened as a video or image: {reason(error)}") from error
     if not pictures(container):
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
         container.close()
@@ -67,7 +64,20 @@ def pictures(container: Any) -> Any:
 
 
 def scan(path: str) -> Index:
-    """Reads the index of a video file. Raises MediaError where there is no picture stream, no frame, or the file was cut short."""
+    """Reads the index of a video file; those read last are remembered by path, size and modification time.
+
+    Raises MediaError where there is no picture stream, no frame, or the file was cut short.
+    """
+    try:
+        state = Path(path).stat()
+    except OSError:  # av says what is wrong with it
+        return _scan.__wrapped__(path, 0, 0)
+    return _scan(path, state.st_size, state.st_mtime_ns)
+
+
+# An hour of video takes 1.5 MB here.
+@lru_cache(maxsize=64)
+def _scan(path: str, size: int, changed: int) -> Index:
     import av
 
     with open_container(path) as container:
@@ -77,7 +87,7 @@ def scan(path: str) -> Index:
         try:
             packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.size and not packet.is_discard]
         except av.FFmpegError as error:
-            raise MediaError(f"{path!r}: its packets cannot be read: {_reason(error)}") from error
+            raise MediaError(f"{path!r}: its packets cannot be read: {reason(error)}") from error
     if not packets:
         raise MediaError(f"{path!r} has a picture stream without a single frame")
     if len({pts for pts, _ in packets} - {None}) < len(packets):
@@ -118,75 +128,15 @@ def _refuse_cut(index: Index) -> None:
         raise MediaError(f"{index.path!r} is cut short: its header says {index.promised:.1f} s, its frames end at {shown:.1f} s")
 
 
-class PyAVReader:
-    """The frames of one video file by FFmpeg through PyAV."""
-
-    decoder = "pyav"
-
-    def __init__(self, index: Index) -> None:
-        self.index = index
-        self.path = index.path
-
-    def read(self, indices: Indices) -> Iterator[Image]:
-        """The frames at `indices` (increasing), upright. Raises MediaError where one of them cannot be decoded."""
-        try:
-            done = 0
-            if self.index.stamps is not None and self.index.keys is not None:
-                for image in self._seek(indices, self.index.stamps, self.index.keys):
-                    yield image
-                    done += 1
-            # No presentation times, or wrong key frame flags: what is missing is found by counting from the start.
-            if done < len(indices):
-                yield from self._count(indices[done:])
-        except Damaged as error:
-            raise MediaError(f"{self.path!r}: {error}") from error
-
-    def _seek(self, indices: Indices, stamps: Indices, keys: Indices) -> Iterator[Image]:
-        with open_container(self.path) as container:
-            stream = pictures(container)
-            frames = self._decode(container, stream, 0)
-            at = 0
-            for place in indices:
-                stamp = int(stamps[place])
-                key = int(np.searchsorted(keys, stamp, side="right")) - 1
-                if key > 0 and keys[key] > stamps[at]:
-                    container.seek(int(keys[key]), stream=stream)
-                    frames = self._decode(container, stream, int(np.searchsorted(stamps, keys[key])))
-                frame = next((frame for frame in frames if frame.pts is None or frame.pts >= stamp), None)
-                if frame is None or frame.pts != stamp:
-                    return
-                at = int(place)
-                yield upright(frame)
-
-    def _count(self, indices: Indices) -> Iterator[Image]:
-        wanted = set(indices.tolist())
-        with open_container(self.path) as container:
-            at = -1
-            for at, frame in enumerate(self._decode(container, pictures(container), 0)):
-                if at in wanted:
-                    wanted.discard(at)
-                    yield upright(frame)
-                if not wanted:
-                    return
-            raise Damaged(f"only {at + 1} of {len(self.index.times)} frames can be decoded")
-
-    def _decode(self, container: Any, stream: Any, first: int) -> Iterator[Any]:
-        import av
-
-        at = first
-        try:
-            for frame in container.decode(stream):
-                yield frame
-                at += 1
-        except av.FFmpegError as error:
-            raise Damaged(f"decoding breaks off at frame {at} of {len(self.index.times)}: {_reason(error)}") from error
-
-
 def upright(frame: Any) -> Image:
-    """A decoded frame as uint8 (H, W, 3) RGB, turned as its display matrix says (in quarter turns; mirroring is not applied)."""
-    image: Image = frame.to_ndarray(format="rgb24")
+    """A decoded frame as uint8 (H, W, 3) RGB, turned as its display matrix says (in quarter turns; mirroring is not applied).
+
+    It may be a view of memory that lives as long as the array: copy it before changing it.
+    """
+    # FFmpeg enlarges the colour planes of 8-bit pictures by repetition, whatever is asked; "POINT" does so for deeper ones too.
+    image = _pixels(frame.reformat(format="rgb24", interpolation="POINT"))
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    return np.rot90(image, turns) if turns else image
 
 
 def shrink(image: Image, pixels: int) -> Image:
@@ -198,10 +148,16 @@ def shrink(image: Image, pixels: int) -> Image:
 
     scale = (pixels / (height * width)) ** 0.5
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    small = frame.reformat(width=max(1, int(width * scale)), height=max(1, int(height * scale)), interpolation="AREA")
-    resized: Image = small.to_ndarray(format="rgb24")
-    return resized
+    return _pixels(frame.reformat(width=max(1, int(width * scale)), height=max(1, int(height * scale)), interpolation="AREA"))
 
 
-def _reason(error: Exception) -> str:
+def _pixels(frame: Any) -> Image:
+    """The pixels of an rgb24 frame without a copy; its rows may be padded."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg says went wrong, in a few words."""
     return getattr(error, "strerror", None) or str(error)
