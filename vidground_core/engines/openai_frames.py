@@ -40,6 +40,9 @@ class EncodedClips:
 
     def get(self, clip: Clip) -> tuple[str, ...]:
         """The clip's data URLs. Raises MediaError, each time anew, where the file does not decode."""
+        from vidground_core.media import resolve
+
+        clip = resolve(clip)  # by its content: two files at one place are two clips
         with self._lock:
             found = self._kept.get(clip)
             if found is None:
