@@ -55,7 +55,12 @@ def _show_stats(output: Output, result: dict[str, Any]) -> None:
 
 def merge(
     ctx: typer.Context,
-    into: Annotated[Path, typer.Argument(metavar="INTO", help="The store to copy into, or its run directory; made where there is none.")],
+    into: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INTO", help="The store to copy into; a name without a suffix is a run directory. Made where there is none."
+        ),
+    ],
     sources: Annotated[list[Path], typer.Argument(metavar="FROM...", help="Stores, or run directories, that are only read.")],
 ) -> None:
     """Copy the replies of stores into one; of two replies to one key the one in INTO stays."""

@@ -71,10 +71,12 @@ def _moment(seconds: int | None) -> str | None:
 def merge_stores(into: Path, sources: Sequence[Path], *, advance: Advance = lambda done, total: None) -> dict[str, Any]:
     """Copies the replies of `sources` into `into`, which is made where it is not there; of two replies to a key the one there stays.
 
+    A name without a suffix is a run directory.
+
     `sources` are only read, a damaged one as far as it can be. Stopped at any moment, the same call goes on: what is there is not copied
     again. Raises InputError before anything is written where a source is missing, or is `into` itself.
     """
-    target = Layout(into).store_file if into.is_dir() else into
+    target = Layout(into).store_file if into.is_dir() or not (into.exists() or into.suffix) else into
     files = [store_file(source) for source in sources]
     for source, file in zip(sources, files, strict=True):
         if target.exists() and file.samefile(target):
