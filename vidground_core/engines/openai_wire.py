@@ -189,24 +189,35 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 def _letters(ask: Ask, choice: Mapping[str, Any], asked: int) -> list[tuple[float, int]]:
     first = _first_token(choice)
-    shown = [_token(entry) for entry in first["top_logprobs"]]
-    total = sum(math.exp(value) for _, _, value in shown)
+    chosen, value = _token(first)
+    _require_same_text(choice, chosen)
+    found: dict[str, list[float]] = {letter: [] for letter in ask.continuations}
+    shown, total, least = first["top_logprobs"], 0.0, value
+    # The chosen token stands among the likeliest, unless it was not one of them.
+    if not any(isinstance(entry, dict) and entry.get("token") == chosen and entry.get("bytes") == first.get("bytes") for entry in shown):
+        found.get(plain(chosen), []).append(value)
+    for entry in shown:
+        token, value = _token(entry)
+        total += math.exp(value)
+        least = min(least, value)
+        if (variants := found.get(plain(token))) is not None:
+            variants.append(value)
     if total > 1 + _ROUNDING:
         raise MalformedError(f"the likeliest first tokens have probabilities that sum to {total:.3g}")
-    chosen = _token(first)
-    _require_same_text(choice, chosen[0])
-    entries = shown if any(entry[:2] == chosen[:2] for entry in shown) else [*shown, chosen]
-    found = {letter: [value for text, _, value in entries if plain(text) == letter] for letter in ask.continuations}
+    _require_shown(found, shown, asked)
+    bound = min(least, math.log(max(1 - total, _LEAST_MASS)))
+    return [(min(_log_sum(values), 0.0) if values else bound, 1) for values in found.values()]
+
+
+def _require_shown(found: Mapping[str, Sequence[float]], shown: Sequence[Any], asked: int) -> None:
     missing = [letter for letter, values in found.items() if not values]
     if missing and len(shown) < asked:
         raise MalformedError(
             f"{len(shown)} of the {asked} likeliest first tokens came back, without {missing[0]!r}; set top_logprobs to what it gives"
         )
     if len(missing) == len(found):
-        likeliest = ", ".join(repr(text) for text, _, _ in entries[:3])
+        likeliest = ", ".join(repr(entry["token"]) for entry in shown[:3])
         raise FinalError(f"no letter is among the {len(shown)} likeliest first tokens ({likeliest}, …); use scoring=generate")
-    bound = min(min(value for _, _, value in entries), math.log(max(1 - total, _LEAST_MASS)))
-    return [(min(_log_sum(values), 0.0) if values else bound, 1) for values in found.values()]
 
 
 def _first_token(choice: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -221,18 +232,18 @@ def _first_token(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     return first
 
 
-def _token(entry: Any) -> tuple[str, tuple[int, ...], float]:
-    """(text, bytes, log-probability) of one entry. Raises MalformedError for anything else."""
-    text, value = (entry.get("token"), entry.get("logprob")) if isinstance(entry, Mapping) else (None, None)
+def _token(entry: Any) -> tuple[str, float]:
+    """Text and log-probability of one entry. Raises MalformedError for anything else."""
+    text, value = (entry.get("token"), entry.get("logprob")) if isinstance(entry, dict) else (None, None)
     if not isinstance(text, str) or not _is_logprob(value):
         raise MalformedError(f"a log-probability has the wrong shape: token {text!r}, logprob {value!r}")
-    raw = entry.get("bytes")
-    return text, tuple(raw) if isinstance(raw, list) else (), min(value, 0.0)
+    return text, min(value, 0.0)
 
 
 def _is_logprob(value: Any) -> TypeGuard[float]:
     """A finite number not above zero, rounding aside."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value <= _ROUNDING
+    # By type, not isinstance: true is no number here, and this runs 20 times a reply.
+    return type(value) in (float, int) and -math.inf < value <= _ROUNDING
 
 
 def plain(token: str) -> str:
