@@ -111,6 +111,12 @@ def test_detectable_difference_has_the_power_it_states() -> None:
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 
 
+def test_arms_that_answer_alike_say_nothing_of_what_could_be_seen() -> None:
+    same = [Cell.of([[1, 0, 1]], "abc")]
+    found = arm_difference(same, same)
+    assert (found.estimate.value, found.p, found.detectable) == (0.0, 1.0, None)
+
+
 def test_arms_on_other_questions_are_refused() -> None:
     with pytest.raises(ValueError, match="not evaluated on the same questions with the same seeds"):
         arm_difference([Cell.of([[1, 0]], "ab")], [Cell.of([[1, 0]], "ac")])

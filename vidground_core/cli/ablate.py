@@ -111,7 +111,8 @@ def _show_differences(output: Output, differences: Sequence[Mapping[str, Any]], 
         (
             *(each["arm"], each["benchmark"], str(each["frames"]), each["split"], f"{each['points']:+.1f}"),
             f"[{each['interval'][0]:+.1f}, {each['interval'][1]:+.1f}]",
-            *(_probability(each["p"]), _probability(each["p_adjusted"]), f"{each['detectable']:.1f}"),
+            *(_probability(each["p"]), _probability(each["p_adjusted"])),
+            "–" if each["detectable"] is None else f"{each['detectable']:.1f}",
         )
         for each in differences
     ]

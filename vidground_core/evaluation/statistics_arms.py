@@ -67,7 +67,7 @@ class Difference:
     `p` is two-sided, from the same resamples as the interval; `p_seeds` from a paired t-test over the seeds' differences (None with one
     seed); `gained` and `lost` are the questions times seeds that only the first, only the second has right, and `mcnemar` the exact
     McNemar test on them with one seed (None with several, whose answers to one question are not independent). `detectable` is the
-    smallest true difference that this design finds with a chance of 80 %.
+    smallest true difference that this design finds with a chance of 80 %; None where no answer differs, which says nothing of the spread.
     """
 
     estimate: Estimate
@@ -76,7 +76,7 @@ class Difference:
     gained: int
     lost: int
     mcnemar: float | None
-    detectable: float
+    detectable: float | None
 
 
 def arm_estimate(cells: Sequence[Cell], *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
@@ -110,7 +110,7 @@ def arm_difference(
         gained=gained,
         lost=lost,
         mcnemar=mcnemar(gained, lost) if estimate.seeds == 1 else None,
-        detectable=detectable(estimate.error, level=level),
+        detectable=detectable(estimate.error, level=level) if estimate.error else None,
     )
 
 

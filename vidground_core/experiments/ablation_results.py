@@ -218,5 +218,5 @@ def _difference_json(found: Difference, adjusted: float) -> dict[str, Any]:
         "gained": found.gained,
         "lost": found.lost,
         "mcnemar": found.mcnemar,
-        "detectable": 100 * found.detectable,
+        "detectable": None if found.detectable is None else 100 * found.detectable,
     }

@@ -124,7 +124,7 @@ def _difference_table(differences: Sequence[Mapping[str, Any]], against: str, bu
             f"[{_signed(each['interval'][0])}, {_signed(each['interval'][1])}]",
             _probability(each["p"]),
             _probability(each["p_adjusted"]),
-            f"{each['detectable']:.1f}",
+            "--" if each["detectable"] is None else f"{each['detectable']:.1f}",
         ]
         for each in differences
     ]
