@@ -207,3 +207,11 @@ def test_a_file_system_without_locks_is_warned_of(
 def test_the_lock_names_this_process(tmp_path: Path) -> None:
     with _open(tmp_path), pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()}"):
         _open(tmp_path)
+
+
+def test_a_directory_with_only_a_merged_reply_store_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("replies.sqlite", "replies.sqlite-lock"):
+        (tmp_path / "out" / name).touch()
+    with RunDirectory.open(tmp_path / "out", "detect", passed={}, resolved={}) as directory:
+        assert not directory.done

@@ -14,6 +14,7 @@ from typing import Any, Self
 from vidground_core.errors import RunDirectoryError, StoppedError, VidGroundError
 from vidground_core.runs import provenance
 from vidground_core.runs.durable import read_json, write_json
+from vidground_core.runs.layout import Layout
 from vidground_core.runs.masking import mask
 
 FORMAT = 1
@@ -166,8 +167,9 @@ def _check_kind(path: Path) -> None:
 
 
 def _made(path: Path) -> list[str]:
-    """What lies in the directory besides its own record and lock."""
-    return [entry.name for entry in path.iterdir() if entry.name not in {RECORD, RECORD + ".tmp", LOCK}]
+    """What lies in the directory besides its own record and lock, and a reply store that was merged for it."""
+    own, store = {RECORD, RECORD + ".tmp", LOCK}, Layout(path).store
+    return [entry.name for entry in path.iterdir() if entry.name not in own and not entry.name.startswith(store)]
 
 
 def _take_lock(path: Path) -> int:
