@@ -34,6 +34,20 @@ def test_a_wrong_value_is_shown() -> None:
         build(Options, {"rotations": -1, "path": "p"}, "detector 'x'")
 
 
+def test_an_option_that_is_this_or_that_has_one_problem() -> None:
+    with pytest.raises(ConfigError) as error:
+        build(ChoiceConfig, {"rule": "most"}, "detector 'x'")
+    assert str(error.value).startswith(
+        "detector 'x': rule = 'most': Input should be 'mean', 'all' or 'any', or input should be a valid integer"
+    )
+    assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError) as error:
+        build(ChoiceConfig, {"rule": 0, "threshold": 3}, "detector 'x'")
+    first, second = str(error.value).splitlines()
+    assert first == "detector 'x': rule = 0: Input should be 'mean', 'all' or 'any', or input should be greater than or equal to 1"
+    assert second.startswith("detector 'x': threshold = 3: ")
+
+
 def test_a_missing_option_is_named() -> None:
     with pytest.raises(ConfigError, match="detector 'x': option 'path' is required"):
         build(Options, {}, "detector 'x'")

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, Union, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,7 +31,23 @@ def build(model: type[C], values: Mapping[str, Any], where: str) -> C:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(model, problem, where) for problem in error.errors()[:3])) from error
+        raise ConfigError("\n".join(_line(model, problem, where) for problem in _joined(model, error.errors())[:3])) from error
+
+
+def _joined(model: type[BaseModel], problems: Iterable[Any]) -> list[dict[str, Any]]:
+    """The problems, those of the alternatives of one option as one: an option that is this or that has a problem with each."""
+    joined: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for problem in problems:
+        path = problem["loc"]
+        one = len(path) == 2 and path[0] in model.model_fields
+        if not one or get_origin(model.model_fields[path[0]].annotation) not in (Union, UnionType):
+            joined[(*path, len(joined))] = dict(problem)
+            continue
+        own = {**problem, "loc": path[:1]}
+        same = joined.setdefault(path[:1], own)
+        if same is not own:
+            same["msg"] += f", or {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    return list(joined.values())
 
 
 def _line(model: type[BaseModel], problem: Any, where: str) -> str:

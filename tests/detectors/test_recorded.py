@@ -134,8 +134,8 @@ def test_a_changed_file_is_another_run(tmp_path: Path) -> None:
     [
         ("{", "judged.jsonl, line 2: not valid JSON"),
         ("[]", "line 2: expected an object with id, judge and reply or correct, found list"),
-        ('{"judge": "a", "correct": true}', "line 2: id = None: expected a text"),
-        ('{"id": "q0", "correct": true}', "line 2: judge = None: expected a text"),
+        ('{"judge": "a", "correct": true}', "line 2: there is no 'id'; there is: correct, judge; expected id, judge and reply or correct"),
+        ('{"id": "q0", "correct": true}', "line 2: there is no 'judge'; there is: correct, id; expected"),
         ('{"id": "q0", "judge": "a"}', "line 2: expected either 'reply' or 'correct', found neither"),
         ('{"id": "q0", "judge": "a", "reply": "A", "correct": true}', "line 2: expected either 'reply' or 'correct', found both"),
         ('{"id": "q0", "judge": "a", "correct": 1}', "line 2: reply is a text and correct is true or false, found 1"),

@@ -84,7 +84,7 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(tmp_path: Path
 
 
 def test_a_set_without_any_question_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no question could be read: 1 rows were set aside; the reasons stand in .*set_aside\.jsonl"):
+    with pytest.raises(InputError, match=r"1 rows were set aside; the first: no answer; the reasons stand in .*set_aside\.jsonl"):
         _write(Layout(tmp_path), [SetAside("a.csv", 7, "no answer", "q7")])
     assert complete_questions(tmp_path / "questions") is None
 

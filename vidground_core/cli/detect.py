@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -55,12 +56,23 @@ def detect(
 def show_detection(output: Output, result: dict[str, Any]) -> None:
     """The result of a detection for a person."""
     output.line(f"{result['questions']} questions, {result['set_aside']} rows set aside; written to {result['out']}")
+    show_set_aside(output, result)
     columns = ("detector", "version", ">asked", ">reused", ">refused", ">unparsed", ">failed", ">no media")
     keys = ("asked", "reused", "refused", "unparsed", "failed", "media")
     rows = [(one["name"], one["version"], *(str(one[key]) for key in keys)) for one in result["detectors"]]
     output.table("", columns, rows)
     show_spending(output, result["detectors"])
     show_batch(output, result)
+
+
+def show_set_aside(output: Output, result: dict[str, Any]) -> None:
+    """Why the first row was set aside, and where the rest stands."""
+    if result["set_aside"]:
+        from vidground_core.runs.layout import Layout
+        from vidground_core.runs.set_aside import read_set_aside
+
+        file = Layout(Path(result["out"])).set_aside_file
+        output.line(f"set aside first: {read_set_aside(file)[0].reason} ({file} has all reasons)")
 
 
 def show_spending(output: Output, detectors: Sequence[Mapping[str, Any]]) -> None:

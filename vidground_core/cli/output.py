@@ -20,8 +20,8 @@ class Output:
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, debug: bool = False) -> None:
         self.as_json, self.quiet, self.debug = as_json, quiet, debug
-        self.result_console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.note_console = Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self.result_console = Console(file=sys.stdout, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+        self.note_console = Console(file=sys.stderr, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
     def result(self, value: dict[str, Any], show: Callable[[], None]) -> None:
         """Prints `value` as JSON, or calls `show` to print it for a person."""
@@ -73,7 +73,7 @@ class Output:
 
 def _plain(table: Table) -> None:
     text = io.StringIO()
-    Console(file=text, width=10_000, highlight=False).print(table)
+    Console(file=text, width=10_000, highlight=False, emoji=False).print(table)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
 
 

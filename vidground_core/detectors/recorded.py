@@ -80,7 +80,10 @@ class Recorded(CorpusDetector[RecordedConfig]):
             rows = sum(len(lines[name]) for name in unmatched)
             shown = ", ".join(map(repr, unmatched[:_SHOWN])) + (", …" if len(unmatched) > _SHOWN else "")
             logger.warning("%s: %d lines name %d questions that are not in the data set: %s", self.name, rows, len(unmatched), shown)
-        if len(found) < len(corpus):
+        if not found and lines:
+            asked = next((question.id for question in corpus), "")
+            logger.warning("%s: no question is covered: the file has ids such as %r, the data set %r", self.name, next(iter(lines)), asked)
+        elif len(found) < len(corpus):
             logger.warning("%s: %d of %d questions are not covered", self.name, len(corpus) - len(found), len(corpus))
 
     def _verdict(self, question: Question, lines: Sequence[Mapping[str, Any]]) -> Verdict:
@@ -151,6 +154,8 @@ def _row(line: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: expected an object with id, judge and reply or correct, found {type(row).__name__}")
     wrong = [key for key in ("id", "judge") if not isinstance(row.get(key), str | int) or isinstance(row.get(key), bool)]
     if wrong:
+        if wrong[0] not in row:
+            raise InputError(f"{where}: there is no {wrong[0]!r}; {nearest(wrong[0], row)}; expected id, judge and reply or correct")
         raise InputError(f"{where}: {wrong[0]} = {row.get(wrong[0])!r}: expected a text")
     if ("reply" in row) == ("correct" in row):
         raise InputError(f"{where}: expected either 'reply' or 'correct', found {'both' if 'reply' in row else 'neither'}")

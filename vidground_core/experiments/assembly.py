@@ -79,6 +79,8 @@ class Assembly:
             for _, cls, _plugin in self.registry.each("dataset"):
                 if cls.recognises(bare):
                     return cls, spec
+            if bare.is_file() and not bare.stat().st_size:
+                raise InputError(f"{spec!r} is empty: there is no question in it")
             known = ", ".join(self.registry.names("dataset"))
             raise InputError(f"{spec!r}: no loader recognises this layout; name one as NAME:{spec}; there is: {known}")
         if colon or "/" not in spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from vidground_core.detectors.base import ProbeDetector
 from vidground_core.experiments.assembly import Assembly, Dataset, described
 from vidground_core.experiments.context import Context
 from vidground_core.experiments.progress import RunProgress
-from vidground_core.records import Question, SetAside
+from vidground_core.records import Question, SetAside, Verdict
 from vidground_core.runs.batch_files import Batch
 from vidground_core.runs.directory import RunDirectory
 from vidground_core.runs.executor import Executor
@@ -22,7 +23,7 @@ from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOpt
 from vidground_core.runs.runner import run_detectors
 from vidground_core.runs.set_aside import read_set_aside
 from vidground_core.runs.sharding import parse_shard
-from vidground_core.tables import count
+from vidground_core.tables import count, read
 
 Finish = Callable[[Layout, Dataset], dict[str, Any]]
 
@@ -96,9 +97,23 @@ def _ended(directory: RunDirectory, dataset: Dataset, counts: list[DetectorCount
         result = _result(layout, counts, how.batch)
         directory.interrupt("asks are written to batch files and wait for their results")
         return result
+    for one in counts:
+        _tell_silence(layout, one, context)
     result = how.finish(layout, dataset) if how.finish else _result(layout, counts, how.batch)
     directory.finish(result)
     return result
+
+
+def _tell_silence(layout: Layout, counted: DetectorCounts, context: Context) -> None:
+    """Says of a detector that judged nothing what most of its verdicts say why."""
+    reasons: Counter[str] = Counter()
+    if counted.asked + counted.reused + counted.failed == 0:
+        for verdict in read(layout.verdicts_folder(counted.name), Verdict):
+            if verdict.shortcut is not None or verdict.answered is not None:
+                return
+            reasons[verdict.evidence[0] if verdict.evidence else "no reason is given"] += 1
+    for reason, questions in reasons.most_common(1):
+        context.note(f"warning: {counted.name} judged none of {reasons.total()} questions; of {questions} it says: {reason}")
 
 
 def _resolved(assembly: Assembly, dataset: Dataset, bound: list[BoundDetector]) -> dict[str, Any]:

@@ -53,7 +53,11 @@ def write_questions(
             else:
                 writer.add(row)
     if writer.rows == 0:
-        raise InputError(f"no question could be read: {len(set_aside)} rows were set aside; the reasons stand in {layout.set_aside_file}")
+        first = next(iter(read_set_aside(layout.set_aside_file)), None)
+        why = f"; the first: {first.reason}" if first else ""
+        raise InputError(
+            f"no question could be read: {len(set_aside)} rows were set aside{why}; the reasons stand in {layout.set_aside_file}"
+        )
     written = tuple((part.name, pq.read_metadata(part).num_rows) for part in parts(folder))
     digest = hashlib.sha256("".join(_digest(part) for part in parts(folder)).encode()).hexdigest()
     write_json(folder / _COMPLETE, {"parts": written, "digest": digest})
