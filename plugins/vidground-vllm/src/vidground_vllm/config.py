@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vidground_core import ConfigError, EngineConfig
 
@@ -46,7 +46,7 @@ class VLLMConfig(EngineConfig):
     )
     start_seconds: float = Field(900, gt=0, description="With mode server, the longest that loading the model may take.")
     restarts: int = Field(3, ge=0, description="With mode server, how often a server that died is started again in a run.")
-    log: str = Field("", description="With mode server, the file of the server's output; a temporary file by default.")
+    log: str = Field("", description="File that vLLM's processes write their output to; a temporary one by default.")
 
     @field_validator("extra")
     @classmethod
@@ -55,6 +55,14 @@ class VLLMConfig(EngineConfig):
         if ours:
             raise ValueError(f"{ours[0]!r} is an option of the engine, or fixed by it; it cannot stand in extra")
         return extra
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.mode == "offline" and self.python:
+            raise ValueError(f"python = {self.python!r} is used with mode=server only; offline, vLLM runs in the interpreter of vg")
+        if self.mode == "server" and self.seed:
+            raise ValueError(f"seed = {self.seed}: with mode=server the seed of a sampled answer is drawn from the ask alone; leave it out")
+        return self
 
 
 # What the engine depends on: shared beginnings are computed once, and those of an ask's continuations before the next ask's.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from vidground_core import Ask, ConfigError, EngineError, MissingBackendError
+from vidground_core import Ask, EngineError, MissingBackendError, Reply
 from vidground_core.models.checkpoints import read_config
+from vidground_vllm.asking import Generating, Request, Scoring, Work
 from vidground_vllm.config import check_extra, engine_arguments
 from vidground_vllm.encoding import Encoder
-from vidground_vllm.requests import Generating, Request, Scoring, Work
+from vidground_vllm.guard import Guard
+from vidground_vllm.logs import Log, children_write_to
+from vidground_vllm.stream import Stream
 
 if TYPE_CHECKING:
     from vidground_vllm.config import VLLMConfig
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'vidground-vllm[vllm]' (in an interpreter of its own, for its pins exclude those of other back-ends)"
 # Settings of the library that are only made where the user made none: its log is for people who run servers, and a CPU's KV cache would
 # take the share of all memory that is meant for a GPU.
-_ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "4", "TQDM_DISABLE": "1"}
+_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "4",
+}
 _PICTURE_WORDS = ("image", "video", "vision", "audio", "boi", "eoi")
 
 
@@ -45,7 +53,15 @@ class Offline:
         arguments = engine_arguments(config, checkpoint)
         check_extra(config.extra, (field.name for field in dataclasses.fields(engine_args)))
         self._config = config
-        self._llm = _loaded(checkpoint, arguments)
+        self._log = Log(config.log)
+        self._guard = Guard()
+        try:
+            with self._guard.marking():
+                self._llm = _loaded(checkpoint, arguments, self._log)
+        except BaseException:
+            self._guard.dismiss()
+            self._log.discard()
+            raise
         self._engine = self._llm.llm_engine
         self._barred = _barred(checkpoint, config)
         self.modalities = _modalities(self._engine)
@@ -57,6 +73,10 @@ class Offline:
             modalities=self.modalities,
         )
         self._room = int(self._engine.model_config.max_model_len)
+
+    def answer(self, asks: AsyncIterator[tuple[str, Ask]]) -> AsyncIterator[tuple[str, Reply]]:
+        """A reply for each ask. Raises EngineError where vLLM dies."""
+        return Stream(self, self.encode, in_flight=self._config.in_flight).answer(asks)
 
     def encode(self, ask: Ask) -> Work:
         """The ask's work. Raises MediaError for a clip that does not decode, ValueError for what the model cannot take."""
@@ -85,11 +105,17 @@ class Offline:
         if names:
             self._engine.abort_request(names)
 
+    def why_dead(self) -> str:
+        """What vLLM's processes said of their end; empty where they said nothing."""
+        return self._log.cause()
+
     def close(self) -> None:
         """Ends vLLM's processes and frees the memory."""
         with suppress(Exception):  # one that died is closed already
             self._engine.engine_core.shutdown()
         del self._engine, self._llm
+        self._guard.dismiss()
+        self._log.discard()
         import gc
 
         gc.collect()
@@ -109,19 +135,22 @@ def _imported() -> type[Any]:
     return found
 
 
-def _loaded(checkpoint: str, arguments: Mapping[str, Any]) -> Any:
+def _loaded(checkpoint: str, arguments: Mapping[str, Any], log: Log) -> Any:
     from vllm import LLM
 
     try:
-        with _deaf_children():
+        with children_write_to(log), _deaf_children():
             return LLM(**arguments)
-    except ConfigError:
-        raise
     except Exception as error:  # whatever the library raises for a bad name, folder, argument or device
+        cause = (log.cause() or _reason(error)) if _points_elsewhere(error) else _reason(error)
         raise EngineError(
-            f"the engine 'vllm' cannot load the model {checkpoint!r}: {_reason(error)}; "
+            f"the engine 'vllm' cannot load the model {checkpoint!r}: {cause}; "
             "--model takes a folder with config.json, weights and tokenizer, or a name on the hub"
         ) from error
+
+
+def _points_elsewhere(error: BaseException) -> bool:
+    return "root cause above" in str(error)
 
 
 @contextmanager

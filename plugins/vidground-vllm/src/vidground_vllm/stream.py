@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from vidground_core import Ask, EngineError, Reply
-from vidground_vllm.requests import Request, Work
+from vidground_vllm.asking import Request, Work
 
 # Threads that decode clips and encode prompts ahead of the model.
 _ENCODERS = 4
@@ -29,6 +29,9 @@ class Core(Protocol):
 
     def abort(self, names: list[str]) -> None:
         """Forgets requests."""
+
+    def why_dead(self) -> str:
+        """What vLLM said of its end; empty where it said nothing."""
 
 
 class Stream:
@@ -107,7 +110,7 @@ class Stream:
                     deliver(replies)
             deliver(None)
         except Exception as error:
-            deliver(_dead(error))
+            deliver(_dead(error, self._core.why_dead()))
         finally:
             with suppress(Exception):  # vLLM may be dead
                 flight.abort()
@@ -168,10 +171,9 @@ class _Flight:
         return [(token, following)]
 
 
-def _dead(error: Exception) -> EngineError:
-    if isinstance(error, EngineError):
-        return error
-    return EngineError(f"the engine 'vllm' is dead: {type(error).__name__}: {_one_line(error)}; the lines above are vLLM's own")
+def _dead(error: Exception, cause: str) -> EngineError:
+    cause = cause or f"{type(error).__name__}: {_one_line(error)}"
+    return EngineError(f"the engine 'vllm' is dead: {cause}; replies so far are kept, the same command goes on from there")
 
 
 def _one_line(error: BaseException) -> str:
