@@ -20,25 +20,17 @@ from vidground_core.runs.store import ReplyStore
 from vidground_core.tables import read
 
 Vg = Callable[..., Any]
-ENGINE = Path(__file__).with_name("counting_engine.py")
 KILLS, QUESTIONS, ROTATIONS, CONCURRENCY = 30, 2_400, 4, 8
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def world(counting: Path) -> Path:
     """A folder with rows.jsonl, in which every `vg` knows the engine `counting`."""
-    site, info = tmp_path / "site", tmp_path / "site" / "counting-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "counting_engine.py").write_text(ENGINE.read_text())
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: counting\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[vidground]\ncounting = counting_engine\n")
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("VG_LOAD_PLUGINS", "counting")
-    with (tmp_path / "rows.jsonl").open("w") as out:
+    with (counting / "rows.jsonl").open("w") as out:
         for number in range(QUESTIONS):
             row = {"id": f"q{number}", "question": f"What is seen in {number}?", "options": ["a cat", "a dog", "a cow", "a hen"]}
             out.write(json.dumps(row | {"answer": "a cat", "group": f"v{number // 5}"}) + "\n")
-    return tmp_path
+    return counting
 
 
 def _command(world: Path, out: str, *more: str) -> list[str]:

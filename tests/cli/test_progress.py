@@ -139,7 +139,7 @@ def test_a_terminal_gets_a_bar(output: Output, clock: Clock) -> None:
         assert part in terminal.getvalue()
 
 
-def test_standard_error_holds_events_and_standard_output_one_object(tmp_path: Path, vg: Vg) -> None:
+def test_standard_error_holds_events_and_standard_output_one_object(counting: Path, tmp_path: Path, vg: Vg) -> None:
     ran = vg("audit", "planted:test", "--detector", "question-only", "--limit", "50", "--out", tmp_path / "o", "--json")
     assert ran.json["questions"] == 50
     assert ran.out.count("\n") == 1
