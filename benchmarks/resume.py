@@ -1,11 +1,11 @@
 """A run of VidGround's full size (263,071 questions x 4 rotations) taken up again: time and memory until the first new ask.
 
-    python benchmarks/resume.py [--json] [--questions N] [--folder DIR]
+    python benchmarks/resume.py [--json] [--quick] [--questions N] [--folder DIR]
 
 Builds the run once (real tables, shards and a reply store, with replies by the rule of the engine below), then starts `vg detect` on it in
-a process of its own and stops the clock when the engine is handed its first ask. Three states: one shard open with all its questions
-answered but the last; one shard open with nothing asked yet; and every shard with one question whose ask had failed. Last the driver
-alone: asks a second through runner and store with an engine that answers at once. `--folder` keeps the built run for another time.
+a process of its own and stops the clock when the engine is handed its first ask. Two states: one shard open with all its questions
+answered but the last, which is the longest replay there is before a first ask; and one shard open with nothing asked yet. Last the
+driver alone: asks a second through runner and store with an engine that answers at once. `--folder` keeps the built run.
 """
 
 from __future__ import annotations
@@ -246,13 +246,14 @@ def main() -> None:
     """Prints the table, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="30,000 questions")
     parser.add_argument("--questions", type=int, default=QUESTIONS)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vg-resume-") as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = measure(folder.resolve(), options.questions)
+        rows = measure(folder.resolve(), 30_000 if options.quick else options.questions)
     if options.json:
         print(json.dumps({"benchmark": "resume", "rows": rows}))
         return
