@@ -176,6 +176,17 @@ def test_a_folder_in_place_of_a_store_is_an_error(tmp_path: Path) -> None:
         ReplyStore(tmp_path / "s.sqlite")
 
 
+def test_a_folder_that_cannot_be_made_or_written_is_an_error(tmp_path: Path, small_disk: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"s\.sqlite: its folder cannot be made \(Not a directory\); name another store"):
+        ReplyStore(tmp_path / "file" / "deep" / "s.sqlite")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(
+        RunDirectoryError, match=r"s\.sqlite: cannot be opened for writing \(Read-only file system\); check the permissions"
+    ):
+        ReplyStore(small_disk / "s.sqlite")
+
+
 def test_a_store_taken_away_while_in_use_is_said(tmp_path: Path) -> None:
     store = ReplyStore(tmp_path / "s.sqlite")
     store.put(_key(1), Reply("answered", text="x"))

@@ -291,7 +291,9 @@ def test_a_damaged_store_is_merged_from_as_far_as_it_can_be_read_and_left_as_it_
     assert (result["added"], result["unreadable"], result["sources"][0]["damage"]) == (ROWS, 0, "file is not a database")
     assert (tmp_path / "s.sqlite").read_bytes() == before
     assert len(_found(tmp_path / "all.sqlite")) == ROWS
-    with pytest.raises(RunDirectoryError, match="not a readable reply store"):
+    with pytest.raises(
+        RunDirectoryError, match=r"s\.sqlite: damaged, or no reply store \(file is not a database\); vg store check .*s\.sqlite salv"
+    ):
         store_stats(tmp_path / "s.sqlite")
 
 

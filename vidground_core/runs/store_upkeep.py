@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vidground_core.errors import ConfigError, InputError, nearest
+from vidground_core.errors import ConfigError, InputError, RunDirectoryError, nearest
 from vidground_core.runs.layout import Layout
 from vidground_core.runs.store import fold_log
-from vidground_core.runs.store_file import INSERT_ENGINE, INSERT_REPLY, PATIENCE, StoreDamagedError, StoreFile, beside
+from vidground_core.runs.store_file import INSERT_ENGINE, INSERT_REPLY, PATIENCE, StoreDamagedError, StoreFile, beside, make_folder
 from vidground_core.runs.store_rows import Row, unpack
 from vidground_core.runs.store_salvage import mend, recover
 from vidground_core.runs.store_source import UNKNOWN_ENGINE, SourceRows, StoreSource, store_file
@@ -26,7 +26,18 @@ _DAY = 86_400
 
 
 def store_stats(path: Path) -> dict[str, Any]:
-    """Replies, bytes and tokens of a store by engine. The store is only read, and may be written meanwhile."""
+    """Replies, bytes and tokens of a store by engine. The store is only read, and may be written meanwhile.
+
+    Raises InputError where there is none, RunDirectoryError where it is damaged or of a newer version.
+    """
+    try:
+        return _stats(path)
+    except StoreDamagedError as error:
+        said = f"{path}: damaged, or no reply store ({error.__cause__ or error})"
+        raise RunDirectoryError(f"{said}; vg store check {path} salvages what can be read of a damaged one") from error
+
+
+def _stats(path: Path) -> dict[str, Any]:
     with StoreSource(path) as source:
         # Of version 1 the token counts stand in the reply; a log-probability of minus infinity keeps SQLite from reading them there.
         usage = "CASE WHEN checksum IS NULL AND json_valid(reply) THEN coalesce(json_extract(reply, '$.usage[{0}]'), 0) ELSE {1} END"
@@ -82,7 +93,7 @@ def merge_stores(into: Path, sources: Sequence[Path], *, advance: Advance = lamb
         if target.exists() and file.samefile(target):
             raise InputError(f"{str(source)!r} is the store that is merged into; name other stores to merge from")
         _readable(file)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     recover(target)
     store = StoreFile(target, patience=PATIENCE, mend=mend)
     try:
