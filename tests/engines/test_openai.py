@@ -91,7 +91,7 @@ def test_continuations_are_the_sums_of_their_echoed_tokens(faults: ModuleType) -
         engine = engine_of(server.url, api="completions")
         engine.start()
         (reply,) = ask(engine, [plain_ask("Which? #q1", *texts)])
-        assert server.bodies[0]["prompt"] == [f"Which? #q1\nAnswer: {text}" for text in texts]
+        assert server.bodies[0]["prompt"] == ["Which? #q1\nAnswer:", *(f"Which? #q1\nAnswer: {text}" for text in texts)]
         for text, logprob, count in zip(texts, reply.logprobs, reply.tokens, strict=True):
             tokens = faults.words(f"Which? #q1\nAnswer: {text}")
             assert count == len(text.split())

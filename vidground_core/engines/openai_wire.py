@@ -2,7 +2,8 @@
 
 Letters by chat (one request): the log-probability of a letter is that of its variants ("A", " A") among the likeliest first tokens,
 summed; a letter that is not among them gets the most it can have: the least of those shown, and what they leave of the whole.
-Continuations by completions (one request): each is appended to the prompt, echoed with log-probabilities, and its last tokens summed.
+Continuations by completions (one request): the prompt alone and with each appended, echoed with log-probabilities; what a continuation
+has more than the prompt is summed.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def read_reply(body: Any, ask: Ask, config: OpenAIConfig) -> Reply:
     if isinstance(body, Mapping) and body.get("error"):
         raise MalformedError(f"the server answered with an error: {error_text(body)}")
     choices = body.get("choices") if isinstance(body, Mapping) else None
-    wanted = len(ask.continuations) if config.api == "completions" and ask.continuations else 1
+    wanted = 1 + len(ask.continuations) if config.api == "completions" else 1
     if not isinstance(choices, list) or len(choices) != wanted or not all(isinstance(choice, Mapping) for choice in choices):
         found = len(choices) if isinstance(choices, list) else "no"
         raise MalformedError(f"the response has {found} choices, expected {wanted}")
@@ -151,7 +152,7 @@ def _completions(ask: Ask, config: OpenAIConfig) -> dict[str, Any]:
         raise FinalError(reason)
     prompt = prompt_text(ask)
     if ask.continuations:
-        prompts = [f"{prompt} {text}" for text in ask.continuations]
+        prompts = [prompt, *(f"{prompt} {text}" for text in ask.continuations)]
         return {"model": config.model, "prompt": prompts, "max_tokens": 0, "temperature": 0, "echo": True, "logprobs": 1}
     return {"model": config.model, "prompt": prompt} | _sampling(ask, config, "max_tokens")
 
@@ -268,21 +269,28 @@ def _echoed(ask: Ask, choices: Sequence[Mapping[str, Any]]) -> list[tuple[float,
     by_place = {choice.get("index"): choice for choice in choices}
     if set(by_place) != set(range(len(choices))):
         raise MalformedError(f"the choices are numbered {[choice.get('index') for choice in choices]}, expected 0 to {len(choices) - 1}")
-    return [_tail(text, by_place[place]) for place, text in enumerate(ask.continuations)]
+    prompt, _ = _echo(by_place[0])
+    return [_tail(text, prompt, *_echo(by_place[place])) for place, text in enumerate(ask.continuations, 1)]
 
 
-def _tail(continuation: str, choice: Mapping[str, Any]) -> tuple[float, int]:
-    """The summed log-probabilities and the number of the last tokens, those that make up " continuation"."""
+def _echo(choice: Mapping[str, Any]) -> tuple[list[str], list[Any]]:
     logprobs = choice.get("logprobs")
     tokens, values = (logprobs.get("tokens"), logprobs.get("token_logprobs")) if isinstance(logprobs, Mapping) else (None, None)
     if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values) or not tokens:
-        raise MalformedError("the response does not echo the prompt with log-probabilities")
-    wanted, said, count = continuation.strip(), "", 0
-    while count < len(tokens) and len(said.strip()) < len(wanted):
-        count += 1
-        said = str(tokens[-count]) + said
-    if said.replace("Ġ", " ").replace("▁", " ").strip() != wanted:
-        raise MalformedError(f"the echoed tokens end with {said!r}, expected {continuation!r}")
-    if count == len(tokens) or not all(_is_logprob(value) for value in values[-count:]):
-        raise MalformedError(f"the log-probabilities of {continuation!r} have the wrong shape: {values[-count:]!r}"[:200])
-    return math.fsum(min(float(value), 0.0) for value in values[-count:]), count
+        raise MalformedError("the response does not echo the prompt with log-probabilities; this server cannot score texts")
+    if not all(isinstance(token, str) for token in tokens):
+        raise MalformedError("the echoed tokens are no texts")
+    return tokens, values
+
+
+def _tail(continuation: str, prompt: Sequence[str], tokens: list[str], values: list[Any]) -> tuple[float, int]:
+    """The summed log-probabilities and the number of the tokens after the prompt's own."""
+    tail, scores = tokens[len(prompt) :], values[len(prompt) :]
+    said = "".join(map(plain, tail))
+    # Some tokenizers' tokens have no spaces, and part of a character has no text of its own.
+    same = "".join(said.split()) == "".join(continuation.split()) or not (said.isascii() and continuation.isascii())
+    if tokens[: len(prompt)] != prompt or not tail or not same:
+        raise MalformedError(f"the echoed tokens end with {said[:80]!r}, expected {continuation!r} after the prompt")
+    if not all(_is_logprob(value) for value in scores):
+        raise MalformedError(f"the log-probabilities of {continuation!r} have the wrong shape: {scores!r}"[:200])
+    return math.fsum(min(float(value), 0.0) for value in scores), len(tail)
