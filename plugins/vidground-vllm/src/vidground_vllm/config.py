@@ -88,5 +88,5 @@ def check_extra(extra: Mapping[str, Any], known: Iterable[str]) -> None:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(
-            f"engine.extra: the installed vLLM has no argument {name!r}; {hint}`vllm serve --help=all` lists them, with '-' for '_'"
+            f"engine.extra: the installed vLLM has no argument {name!r}; {hint}`vllm serve --help=all` lists all, '-' for '_'"
         )
