@@ -16,7 +16,7 @@ class ConcurrencyLimit:
     """A number of permits between 1 and `most` that adapts; for one event loop.
 
     As TCP does: doubling at first, after the first overload one more permit a round, half as many at each overload, at most once for the
-    requests that were under way together. It does not grow while it is not used up, nor while latency has more than doubled.
+    requests that were under way together. It does not grow while less than half of it is used, nor while latency has more than doubled.
     """
 
     def __init__(self, most: int) -> None:
@@ -58,13 +58,13 @@ class ConcurrencyLimit:
         self._long += (seconds - self._long) * _LONG if self._long else seconds
         # After a slow spell the long mean comes down quickly.
         self._long = min(self._long, 2 * self._short)
-        if self.limit < self.most and self.in_use >= int(self.limit) and self._short <= _TOLERANCE * self._long:
+        if self.limit < self.most and 2 * self.in_use > self.limit and self._short <= _TOLERANCE * self._long:
             self.limit = min(self.most, self.limit + (1.0 if self._doubling else 1 / self.limit))
 
     def overloaded(self, permit: int) -> None:
         """The request with that permit was turned away, timed out or lost."""
         if permit > self._cut_at:
-            self.limit = max(1.0, self.limit * _BACK_OFF)
+            self.limit = max(1.0, min(self.limit, self.in_use) * _BACK_OFF)
             self._cut_at, self._doubling = self._sent, False
             self.back_offs += 1
 
