@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from vidground_core import Ask, BatchEngine, EngineConfig, EngineError, Reply
 from vidground_core.models import resolve_model
 from vidground_transformers.checkpoint import contents, read_config, sees
+from vidground_transformers.formats import resolve_format
 from vidground_transformers.gguf import is_gguf
 from vidground_transformers.pipeline import pipeline
 
 if TYPE_CHECKING:
+    from vidground_transformers.fleet import Fleet
     from vidground_transformers.running import Running
 
 # Most tokens of a batch: larger ones gain nothing on a CPU, whose caches they leave.
@@ -23,13 +27,21 @@ _TOKENS_GPU, _TOKENS_CPU = 16_384, 2_048
 _WINDOW_GPU, _WINDOW_CPU = 1_024, 256
 
 
+def _listed(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 class TransformersConfig(EngineConfig):
     """Options of the engine `transformers`."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the weights; auto: the checkpoint's, but float32 for a float16 checkpoint on a CPU."
+        "auto", description="Number format of the weights; auto: the checkpoint's where the device is fast with it, else float32."
     )
     device: str = Field("auto", description="Where the model runs, such as cpu or cuda:1; auto: the first GPU, else the CPU.")
+    devices: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="Devices, such as cuda:0,cuda:1, each with a process and a copy of the model; all: every GPU. Unset: `device` alone.",
+    )
     attention: str = Field(
         "auto", description="Attention implementation, such as sdpa, eager or flash_attention_2; auto: the library's choice."
     )
@@ -58,6 +70,7 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
         super().__init__(config)
         self._checkpoint = resolve_model(config.model)
         self._running: Running | None = None
+        self._fleet: Fleet | None = None
         known = read_config(self._checkpoint, config.revision) if self._checkpoint else None
         if is_gguf(self._checkpoint) or (known is not None and not sees(known)):
             self.can = self.can - {"images", "video"}
@@ -71,7 +84,8 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
     def _identity(self) -> str:
         self._require_model()
         switches = f"thinking={self.config.thinking} max_new_tokens={self.config.max_new_tokens}"
-        return f"transformers {self.version} {contents(self._checkpoint, self.config.revision)} dtype={self.config.dtype} {switches}"
+        dtype = resolve_format(self._checkpoint, self.config)
+        return f"transformers {self.version} {contents(self._checkpoint, self.config.revision)} dtype={dtype} {switches}"
 
     def start(self) -> None:
         """Loads the model. Raises EngineError where it cannot be found, read or put on the device."""
@@ -82,6 +96,9 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
         from vidground_transformers.scoring import Scorer
 
         self._require_model()
+        if self.config.devices:
+            self._start_fleet()
+            return
         loaded = load(self._checkpoint, self.config)
         if not loaded.pictures:
             self.can = self.can - {"images", "video"}
@@ -94,23 +111,39 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
         batcher = Batcher(budget, size, self._checkpoint, _free_memory, blocks=scorer.blocks)
         self._running = Running(loaded, Encoder(loaded.processor, switches=switches), batcher, scorer, self.config.max_new_tokens)
 
+    def _start_fleet(self) -> None:
+        from vidground_transformers.fleet import Fleet
+        from vidground_transformers.loading import all_gpus
+
+        devices = all_gpus() if self.config.devices == ("all",) else self.config.devices
+        fleet = Fleet(devices, self.config.model_dump())
+        fleet.start()
+        self._fleet, self.can = fleet, fleet.can
+
     def _require_model(self) -> None:
         if not self._checkpoint:
             raise EngineError("the engine 'transformers' needs a model: give a folder or a hub name with --model")
 
     def answer_batch(self, asks: Sequence[Ask]) -> Sequence[Reply]:
         """Scores the asks that have continuations and generates for the others; each in batches of like length."""
+        if self._fleet is not None:
+            return asyncio.run(_collected(self.answer(_numbered(asks)), len(asks)))
         running = self._started()
         replies: dict[int, Reply] = {}
         for work in running.prepare(asks):
             replies |= running.run(work)
         return [replies[index] for index in range(len(asks))]
 
-    async def answer(self, asks: AsyncIterator[tuple[str, Ask]]) -> AsyncIterator[tuple[str, Reply]]:
+    async def answer(self, asks: AsyncIterator[tuple[str, Ask]]) -> AsyncGenerator[tuple[str, Reply]]:
         """Answers windows of asks, each batch's replies as it is through; the next batches are made ready while one runs."""
-        running = self._started()
-        async for answered in pipeline(running.prepare, running.run, asks, window=self.window):
-            yield answered
+        if self._fleet is not None:
+            stream = self._fleet.answer(asks)
+        else:
+            running = self._started()
+            stream = pipeline(running.prepare, running.run, asks, window=self.window)
+        async with aclosing(stream) as replies:
+            async for answered in replies:
+                yield answered
 
     def _started(self) -> Running:
         if self._running is None:
@@ -118,10 +151,23 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
         return self._running
 
     def close(self) -> None:
-        """Frees the model."""
+        """Frees the model, and ends the processes of several devices."""
+        if self._fleet is not None:
+            self._fleet.close()
+            self._fleet = None
         if self._running is not None:
             self._running = None
             _free_memory()
+
+
+async def _numbered(asks: Sequence[Ask]) -> AsyncIterator[tuple[str, Ask]]:
+    for place, ask in enumerate(asks):
+        yield str(place), ask
+
+
+async def _collected(replies: AsyncIterator[tuple[str, Reply]], count: int) -> list[Reply]:
+    found = {token: reply async for token, reply in replies}
+    return [found[str(place)] for place in range(count)]
 
 
 def _free_memory() -> None:

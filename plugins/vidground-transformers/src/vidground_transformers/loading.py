@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidground_core import EngineError
 from vidground_transformers.checkpoint import commit, sees
+from vidground_transformers.formats import resolve_format
 from vidground_transformers.generating import Vocabulary
 from vidground_transformers.gguf import as_folder, is_gguf
 
@@ -36,14 +37,15 @@ def load(checkpoint: str, config: TransformersConfig) -> Loaded:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = resolve_format(checkpoint, config)
     where = {"revision": _revision(checkpoint, config.revision), "trust_remote_code": config.trust_remote_code}
     try:
-        source = as_folder(checkpoint, dtype=config.dtype) if is_gguf(checkpoint) else checkpoint
+        source = as_folder(checkpoint, dtype=dtype) if is_gguf(checkpoint) else checkpoint
         settings = transformers.AutoConfig.from_pretrained(source, **where)
         pictures = sees(settings.to_dict())
         processor = (transformers.AutoProcessor if pictures else transformers.AutoTokenizer).from_pretrained(source, **where)
         kind = transformers.AutoModelForImageTextToText if pictures else transformers.AutoModelForCausalLM
-        model = kind.from_pretrained(source, dtype=_dtype(config.dtype, settings, device), **_attention(config), **where)
+        model = kind.from_pretrained(source, dtype=getattr(torch, dtype), **_attention(config), **where)
         model = model.to(device).eval()
     except EngineError:
         raise
@@ -57,6 +59,18 @@ def load(checkpoint: str, config: TransformersConfig) -> Loaded:
     return Loaded(model, processor, vocabulary, pictures)
 
 
+def all_gpus() -> tuple[str, ...]:
+    """Every GPU that torch sees. Raises EngineError where there is none."""
+    import torch
+
+    found = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    if not found:
+        raise EngineError(
+            "devices 'all' of the engine 'transformers' means every GPU, and torch sees none here; name devices, such as cpu,cpu"
+        )
+    return found
+
+
 def _revision(checkpoint: str, wanted: str | None) -> str | None:
     """The commit to load; None for a folder or a GGUF file."""
     if Path(checkpoint).is_dir() or is_gguf(checkpoint):
@@ -67,15 +81,6 @@ def _revision(checkpoint: str, wanted: str | None) -> str | None:
         reason = f"there is no such folder, it is not in the local cache{at}, and the hub does not know it or cannot be reached"
         raise EngineError(_explain(checkpoint, reason))
     return found
-
-
-def _dtype(wanted: str, settings: Any, device: str) -> Any:
-    import torch
-
-    if wanted != "auto":
-        return getattr(torch, wanted)
-    stored = getattr(settings, "dtype", None) or getattr(settings.get_text_config(), "dtype", None) or torch.float32
-    return torch.float32 if stored is torch.float16 and device == "cpu" else stored
 
 
 def _attention(config: TransformersConfig) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ Run = Callable[["Work"], Mapping[int, Reply]]
 _Window = list[tuple[str, Ask]]
 
 
-async def pipeline(prepare: Prepare, run: Run, asks: AsyncIterator[tuple[str, Ask]], *, window: int) -> AsyncIterator[tuple[str, Reply]]:
+async def pipeline(prepare: Prepare, run: Run, asks: AsyncIterator[tuple[str, Ask]], *, window: int) -> AsyncGenerator[tuple[str, Reply]]:
     """A (token, reply) for each (token, ask). An exception of the feed, of `prepare` or of `run` ends the stream and is raised here."""
     threads = _Threads(prepare, run)
     feeder = asyncio.ensure_future(_feed(asks, threads, window))
