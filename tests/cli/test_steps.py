@@ -129,7 +129,9 @@ def test_kill_9_in_the_middle_of_detect_loses_and_repeats_nothing(tmp_path: Path
     unbroken = json.loads((detected / "run.json").read_text())["result"]["detectors"][0]
     assert blind["asked"] + blind["reused"] == unbroken["asked"] + unbroken["reused"]
     assert blind["asked"] <= unbroken["asked"] - stored
-    assert _verdicts(out) == _verdicts(detected)
+    # Which asks share a batch moves the last bits of a real model's probabilities; tests/cli/test_killed.py compares without a model.
+    assert [verdict[:2] for verdict in _verdicts(out)] == [verdict[:2] for verdict in _verdicts(detected)]
+    assert [verdict[2] for verdict in _verdicts(out)] == pytest.approx([verdict[2] for verdict in _verdicts(detected)], abs=1e-6)
 
 
 def _wait_for_replies(store: Path, process: subprocess.Popen[bytes]) -> int:
