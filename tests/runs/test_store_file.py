@@ -20,7 +20,7 @@ from vidground_core.errors import RunDirectoryError
 from vidground_core.records import Reply
 from vidground_core.runs import store as store_module
 from vidground_core.runs.store import ReplyStore
-from vidground_core.runs.store_upkeep import store_stats
+from vidground_core.runs.store_upkeep import prune_store, store_stats
 
 WRITER = """
     import sys
@@ -267,10 +267,10 @@ def test_a_reader_that_never_pauses_does_not_fill_the_disk(tmp_path: Path, monke
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of four megabytes."""
+    """A file system of six megabytes."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, text=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
     try:
@@ -315,3 +315,33 @@ def test_a_store_on_a_disk_that_is_full_from_the_start_says_so(small_disk: Path)
         store.put(_key(1), Reply("answered", text="x"))
         store.flush()
         assert len(store) == 1
+
+
+def test_a_salvage_for_which_there_is_no_room_leaves_all_as_it_is(small_disk: Path) -> None:
+    with ReplyStore(small_disk / "s.sqlite") as store:
+        _filled(store, range(5_000))
+    (small_disk / "s.sqlite").write_bytes(damaged := bytes(100) + (small_disk / "s.sqlite").read_bytes()[100:])
+    filler = _fill(small_disk, leave=500_000)
+    with pytest.raises(RunDirectoryError, match=r"s\.sqlite: the disk is full"):
+        ReplyStore(small_disk / "s.sqlite")
+    assert (small_disk / "s.sqlite").read_bytes() == damaged
+    assert sorted(file.name for file in small_disk.iterdir()) == ["filler", "s.sqlite", "s.sqlite-lock"]
+    filler.unlink()
+    with ReplyStore(small_disk / "s.sqlite") as store:
+        assert len(store) == 5_000
+
+
+def test_a_prune_for_which_there_is_no_room_says_what_was_done_and_ends_when_there_is(small_disk: Path) -> None:
+    with ReplyStore(small_disk / "s.sqlite") as store:
+        for number in range(6_600):
+            store.put(_key(number), Reply("answered", text="x" * 200), "engine b" if number >= 6_000 else "")
+    filler = _fill(small_disk, leave=1_000_000)
+    with pytest.raises(
+        RunDirectoryError, match=r"the disk is full .*\n600 replies are taken out and their space is used for new ones; the"
+    ):
+        prune_store(small_disk / "s.sqlite", engines=["engine b"])
+    assert store_stats(small_disk / "s.sqlite")["replies"] == 6_000
+    filler.unlink()
+    size = (small_disk / "s.sqlite").stat().st_size
+    assert prune_store(small_disk / "s.sqlite", engines=["not recorded"], older_than=1)["pruned"] == 0
+    assert (small_disk / "s.sqlite").stat().st_size < size * 0.95

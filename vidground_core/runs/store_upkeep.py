@@ -12,7 +12,7 @@ from typing import Any
 from vidground_core.errors import ConfigError, InputError, RunDirectoryError, nearest
 from vidground_core.runs.layout import Layout
 from vidground_core.runs.store import fold_log
-from vidground_core.runs.store_file import INSERT_ENGINE, INSERT_REPLY, PATIENCE, StoreDamagedError, StoreFile, beside, make_folder
+from vidground_core.runs.store_file import INSERT_ENGINE, INSERT_REPLY, PATIENCE, StoreDamagedError, StoreFile, beside, make_folder, pragma
 from vidground_core.runs.store_rows import Row, unpack
 from vidground_core.runs.store_salvage import mend, recover
 from vidground_core.runs.store_source import UNKNOWN_ENGINE, SourceRows, StoreSource, store_file
@@ -173,8 +173,8 @@ def prune_store(
     store = StoreFile(file, patience=PATIENCE, mend=mend)
     try:
         pruned = _prune(store, chosen, until, dry_run=dry_run, advance=advance)
-        if pruned and not dry_run:
-            store.attempt(_give_back)
+        if not dry_run:
+            _give_back(store, pruned)
     finally:
         store.close()
     left = before["bytes"] + before["log_bytes"] if dry_run else file.stat().st_size
@@ -209,9 +209,18 @@ def _prune(store: StoreFile, chosen: Sequence[str], until: int | None, *, dry_ru
     return pruned
 
 
-def _give_back(connection: sqlite3.Connection) -> None:
-    connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+def _give_back(store: StoreFile, pruned: int) -> None:
+    def shrink(connection: sqlite3.Connection) -> None:
+        if pruned or pragma(connection, "freelist_count"):
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    try:
+        store.attempt(shrink)
+    except RunDirectoryError as error:
+        raise RunDirectoryError(
+            f"{error}\n{pruned} replies are taken out and their space is used for new ones; the same command gives it back to the disk"
+        ) from error
 
 
 def check_store(path: Path, *, advance: Advance = lambda done, total: None) -> dict[str, Any]:
