@@ -92,11 +92,12 @@ def _started(arguments: list[str], log: Path, *, until: int) -> subprocess.Popen
     return process
 
 
-def test_ctrl_c_takes_what_is_under_way_and_says_how_to_go_on(world: Path, vg: Vg) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_takes_what_is_under_way_and_says_how_to_go_on(world: Path, vg: Vg, number: signal.Signals) -> None:
     log = world / "log"
     arguments = _command(world, "out", "--limit", "100", "--set", f"engine.log={log}")
     process = _started([*arguments, "--set", "engine.seconds=0.2"], log, until=12)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     taken = _logged(log, "taken")
     assert (process.returncode, out) == (130, "")

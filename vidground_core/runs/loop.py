@@ -1,4 +1,4 @@
-"""An event loop that ends well on Ctrl-C."""
+"""An event loop that ends well on Ctrl-C, and on the signal by which a cluster takes a machine back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def run_until_done(work: Coroutine[Any, Any, None], *, stop: Callable[[], None], grace: float) -> None:
     """Runs `work` in a loop of its own.
 
-    The first Ctrl-C calls `stop` and leaves the work `grace` seconds to come to rest; after that, or at a second Ctrl-C, it is
+    The first Ctrl-C or SIGTERM calls `stop` and leaves the work `grace` seconds to come to rest; after that, or at a second one, it is
     cancelled. Raises KeyboardInterrupt in either case. Threads that still compute are not waited for.
     """
     loop = asyncio.new_event_loop()
@@ -29,18 +31,18 @@ def run_until_done(work: Coroutine[Any, Any, None], *, stop: Callable[[], None],
         loop.call_later(grace, task.cancel)
 
     heard = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT)
-    if heard:
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS if heard else ():
+        loop.add_signal_handler(number, interrupt)
     try:
         loop.run_until_complete(task)
     except (asyncio.CancelledError, Exception):
         if not interrupted:
             raise
     finally:
-        if heard:
-            loop.remove_signal_handler(signal.SIGINT)
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items() if heard else ():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
         _close(loop)
     if interrupted:
         raise KeyboardInterrupt
