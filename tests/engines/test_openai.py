@@ -267,7 +267,15 @@ def test_what_is_missing_is_said_before_anything_is_asked(monkeypatch: pytest.Mo
     engine.start()
 
 
-def test_cost_by_the_price_table(tmp_path: Path) -> None:
+def test_a_cost_that_is_not_known_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "vidground_core"):
+        engine_of("http://127.0.0.1:9/v1", model="gpt-4o").start()
+        assert caplog.messages == []
+        engine_of("http://127.0.0.1:9/v1", model="my-own").start()
+    assert caplog.messages == ["no price is known for the model 'my-own': tokens are counted, cost is not; engine.prices names one"]
+
+
+def test_cost_by_the_price_table() -> None:
     reply = Reply("answered", text="x", usage=(1_000_000, 500_000))
     known = OpenAIEngine(OpenAIConfig(model="gpt-4o-mini-2024-07-18"))
     unknown = OpenAIEngine(OpenAIConfig(model="my-own"))

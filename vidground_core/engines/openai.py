@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from vidground_core.engines.openai_wire import endpoint, reply_of, request_body
 from vidground_core.engines.prices import Price, find_price
 from vidground_core.errors import EngineError
 from vidground_core.records import Ask, Reply
+
+logger = logging.getLogger(__name__)
 
 # What is under way when a server is given up may still come back.
 _DRAIN_SECONDS = 5.0
@@ -63,6 +66,8 @@ class OpenAIEngine(Engine[OpenAIConfig]):
         """Finds the key. Raises EngineError where there is none and OpenAI itself is asked; the server is first heard by the first ask."""
         self._identity  # noqa: B018 - raises where no model is named
         self._key = find_key(self.config)
+        if not self.priced:
+            logger.info("no price is known for the model %r: tokens are counted, cost is not; engine.prices names one", self.config.model)
 
     def request_body(self, ask: Ask) -> dict[str, Any]:
         """The JSON body that asks this, as for a batch file. Raises ValueError or MediaError where it cannot be asked."""
