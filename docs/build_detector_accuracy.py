@@ -1,8 +1,10 @@
 """Writes docs/explanation/detector-accuracy.md: what each detector finds on planted questions, whose leak is known.
 
-    python docs/build_detector_accuracy.py [--runs FOLDER]
+    python docs/build_detector_accuracy.py [--runs FOLDER] [--order-model CHECKPOINT]
 
-Runs `vg detect` on the planted splits with the nano model (some minutes on one core), or resumes or reads finished runs in FOLDER.
+Runs `vg detect` on the planted splits with the nano model and with one that has learned order (some minutes on one core), or resumes or
+reads finished runs in FOLDER. Without a checkpoint of the second it is trained first (`examples/nano/train.py --recipe order`, another
+five minutes of CPU time).
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ REAL_TEXT = Path(__file__).parent / "real-text.txt"
 HELD_OUT = tuple(json.loads((Path(resolve_model("nano")) / "nano.json").read_text(encoding="utf-8"))["held_out_mechanisms"])
 TEXT = ("blind-vlm", "options-only", "question-only", "artefacts")
 ASKING = ("blind-vlm", "options-only")
-FRAMES = {"frame-shuffled": "shuffled", "frame-reversed": "reversed"}
+FRAMES = ("frame-shuffled", "frame-reversed")
+# Shuffled orders where one is too few: as many as rotations.
+ORDERS = 4
+TRAINING = Path(__file__).parents[1] / "examples" / "nano" / "train.py"
 ARTEFACTS = {
     "longest-option": "longest",
     "word-overlap": "overlap",
@@ -49,20 +54,23 @@ Rows = Sequence[tuple[Question, Mapping[str, Verdict]]]
 Score = Callable[[Verdict], float | None]
 
 
-def commands(runs: Path) -> dict[str, list[str]]:
-    """The two runs that are measured, by folder."""
-    nano = ["--model", "nano", "--engine", "transformers", "--set", "engine.dtype=float32"]
+def commands(runs: Path, order_model: str) -> dict[str, list[str]]:
+    """The runs that are measured, by folder: NAME has one shuffled order and the reversed one, NAME-orders several shuffled ones."""
     asked = {name: [f"{name}.prompt=bare", f"{name}.scoring=texts"] for name in (*ASKING, *FRAMES)}
 
-    def command(split: str, detectors: Sequence[str], folder: str) -> list[str]:
+    def command(split: str, detectors: Sequence[str], folder: str, *more: str, model: str = "nano") -> list[str]:
         chosen = [word for name in detectors for word in ("--detector", name)]
-        options = [word for name in detectors for setting in asked.get(name, []) for word in ("--set", setting)]
-        return ["detect", split, *chosen, *nano, *options, "--out", str(runs / folder)]
+        settings = ["engine.dtype=float32", *(setting for name in detectors for setting in asked.get(name, [])), *more]
+        options = [word for setting in settings for word in ("--set", setting)]
+        store = ["--store", str(runs / f"{folder.removesuffix('-orders')}.replies")]
+        return ["detect", split, *chosen, "--model", model, "--engine", "transformers", *options, *store, "--out", str(runs / folder)]
 
-    return {
-        "text": command("planted", (*TEXT, "bias-pruning"), "text"),
-        "frames": command("planted:test", tuple(FRAMES), "frames"),
-    }
+    found = {"text": command("planted", (*TEXT, "bias-pruning"), "text")}
+    for name, model in (("nano", "nano"), ("order", order_model)):
+        found[name] = command("planted:test", FRAMES, name, model=model)
+        several = f"frame-shuffled.shuffles={ORDERS}"
+        found[f"{name}-orders"] = command("planted:test", FRAMES[:1], f"{name}-orders", several, model=model)
+    return found
 
 
 def rows(folder: Path) -> Rows:
@@ -172,20 +180,27 @@ def rounds_table(judged: Rows) -> list[str]:
     return [*lines, f"| never | {len(rest)} | {np.mean(rest):.1%} |"]
 
 
-def order_table(judged: Rows) -> list[str]:
-    """How well the loss by each other order of frames tells topics that need it from the rest; grounded questions only."""
-    grounded = [(question, verdicts) for question, verdicts in judged if not is_ta(question)]
-    rest = [row for row in grounded if row[0].tags["topic"] not in IN_ORDER]
-    titles = [f"{view} | AUROC of the loss" for view in FRAMES.values()]
-    lines = [f"| topic | n | P(gold) in order | {' | '.join(titles)} |", f"|---|---|---|{'---|---|' * len(titles)}"]
-    for topic in sorted({question.tags["topic"] for question, _ in grounded}):
-        part = [row for row in grounded if row[0].tags["topic"] == topic]
-        cells = [f"{_mean(part, 'frame-shuffled', 'ordered'):.3f}"]
-        for detector, view in FRAMES.items():
-            apart = shown(in_order([*part, *rest], detector)) if topic in IN_ORDER else "one of the rest"
-            cells += [f"{_mean(part, detector, view):.3f}", apart]
-        lines.append(f"| {topic} | {len(part)} | {' | '.join(cells)} |")
+def order_table(one: Rows, several: Rows) -> list[str]:
+    """How well the loss by each other order of frames tells topics that need it from the rest; grounded questions only.
+
+    `one` has verdicts on one shuffled order and on the reversed one, `several` on several shuffled orders.
+    """
+    sources = ((one, "frame-shuffled"), (several, "frame-shuffled"), (one, "frame-reversed"))
+    titles = ("shuffled", f"shuffled {ORDERS} ways", "reversed")
+    lines = [f"| topic | n | in order | {' | '.join(f'{title} | AUROC' for title in titles)} |", f"|---|---|---|{'---|---|' * len(titles)}"]
+    for topic in sorted({question.tags["topic"] for question, _ in one if not is_ta(question)}):
+        part = of_topic(one, topic)
+        cells = [topic, str(len(part)), f"{_mean(part, 'frame-shuffled', 'ordered'):.3f}"]
+        for judged, detector in sources:
+            apart = shown(in_order(judged, detector, [topic])) if topic in IN_ORDER else ""
+            cells += [f"{_mean(of_topic(judged, topic), detector, detector.removeprefix('frame-')):.3f}", apart]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def of_topic(judged: Rows, topic: str) -> Rows:
+    """The grounded questions about a topic."""
+    return [row for row in judged if not is_ta(row[0]) and row[0].tags["topic"] == topic]
 
 
 def in_order(judged: Rows, detector: str, topics: Sequence[str] = IN_ORDER) -> Rate:
@@ -220,10 +235,24 @@ def target(title: str, found: Rate, wanted: float) -> str:
     return f"| {title} | ≥ {wanted} | {shown(found)} | {'met' if found.value >= wanted else '**missed**'} |"
 
 
-def page(text: Rows, frames: Rows) -> str:
-    """The whole page."""
+def order_targets(found: Mapping[str, Rows]) -> list[str]:
+    """The lines of the table of targets on detectors that show frames in another order, for each model."""
+    lines = []
+    for name, title in (("nano", "nano"), ("order", "the model that has learned order")):
+        several, one = found[f"{name}-orders"], found[name]
+        topics = {"topic `order`": ["order"], "four topics that need order": IN_ORDER}
+        for said, wanted in topics.items():
+            lines.append(target(f"`frame-shuffled` ({title}), {said}, one order", in_order(one, "frame-shuffled", wanted), 0.85))
+            lines.append(target(f"`frame-shuffled` ({title}), {said}, {ORDERS} orders", in_order(several, "frame-shuffled", wanted), 0.85))
+        lines.append(target(f"`frame-reversed` ({title}), four topics that need order", in_order(one, "frame-reversed"), 0.85))
+    return lines
+
+
+def page(found: Mapping[str, Rows]) -> str:
+    """The whole page, from the runs by folder."""
+    text, frames = found["text"], found["nano"]
     artefacts = of_mechanisms(text, ARTEFACTS)
-    planted, found, named, right = agreement(text)
+    planted, hit, named, right = agreement(text)
     numbers = {
         "questions": f"{len(text):,}",
         "ta": f"{sum(is_ta(question) for question, _ in text):,}",
@@ -231,20 +260,19 @@ def page(text: Rows, frames: Rows) -> str:
         "mechanisms": "\n".join(mechanism_table(text)),
         "leak": "\n".join(leak_table(text)),
         "named": "\n".join(artefact_table(text)),
-        "agreement": f"{found} of {planted} questions with a textual artefact ({found / planted:.1%}) are named by the artefact planted;"
+        "agreement": f"{hit} of {planted} questions with a textual artefact ({hit / planted:.1%}) are named by the artefact planted;"
         f" of {named} that are named, {right} ({right / named:.1%}) are named rightly",
         "rounds": "\n".join(rounds_table(text)),
         "pruned": text[0][1]["bias-pruning"].evidence[1],
-        "order": "\n".join(order_table(frames)),
+        "order": "\n".join(order_table(frames, found["nano-orders"])),
+        "learned": "\n".join(order_table(found["order"], found["order-orders"])),
         "real": REAL_TEXT.read_text(encoding="utf-8"),
         "targets": "\n".join(
             [
                 target("`blind-vlm` (nano), all mechanisms", told_apart(text, "blind-vlm", is_ta), 0.9),
                 target("`question-only`, the five textual artefacts", told_apart(artefacts, "question-only", is_ta), 0.95),
                 target("`artefacts`, the five textual artefacts", told_apart(artefacts, "artefacts", is_ta), 0.95),
-                target("`frame-shuffled` (nano), topic `order` from the rest", in_order(frames, "frame-shuffled", ["order"]), 0.85),
-                target("`frame-shuffled` (nano), four topics that need order", in_order(frames, "frame-shuffled"), 0.85),
-                target("`frame-reversed` (nano), four topics that need order", in_order(frames, "frame-reversed"), 0.85),
+                *order_targets(found),
             ]
         ),
     }
@@ -258,12 +286,17 @@ def main() -> None:
     """Runs what is not finished, and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=Path, help="folder of the runs; finished ones in it are read, not repeated")
-    given = parser.parse_args().runs
+    parser.add_argument("--order-model", help="checkpoint that has learned order; trained into the folder of runs where none is given")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        runs = given or Path(temporary)
-        for arguments in commands(runs).values():
+        runs = given.runs or Path(temporary)
+        model = given.order_model or str(runs / "order-model")
+        if not Path(model).exists():
+            subprocess.run([sys.executable, str(TRAINING), "--recipe", "order", "--out", model], check=True)
+        folders = commands(runs, model)
+        for arguments in folders.values():
             subprocess.run([sys.executable, "-m", "vidground_core.cli.app", *arguments], check=True)
-        PAGE.write_text(page(rows(runs / "text"), rows(runs / "frames")), encoding="utf-8")
+        PAGE.write_text(page({folder: rows(runs / folder) for folder in folders}), encoding="utf-8")
 
 
 if __name__ == "__main__":

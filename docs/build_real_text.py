@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -39,15 +41,17 @@ class RealSet(NamedTuple):
 
 
 SETS = {
-    "nextqa": RealSet("NExT-QA test", "nextqa/test.csv", 250),
-    "social-iq2": RealSet("Social-IQ 2 train", "social_iq2/qa_train.json", 150),
-    "mvbench": RealSet("MVBench", "mvbench/mvbench.json", 150),
+    "nextqa": RealSet("NExT-QA test", "nextqa/test.csv", 1000),
+    "social-iq2": RealSet("Social-IQ 2 train", "social_iq2/qa_train.json", 1000),
+    "mvbench": RealSet("MVBench", "mvbench/mvbench.json", 1000),
 }
-BLIND = (
+ASKED = (
     *("--detector", "blind-llm", "--engine", "transformers", "--set", "engine.dtype=bfloat16"),
     *("--set", "blind-llm.scoring=letters", "--set", "blind-llm.rotations=1", "--set", "blind-llm.prompt=letter"),
-    *("--set", f"blind-llm.calibration_questions={CALIBRATING}"),
 )
+BLIND = (*ASKED, "--set", f"blind-llm.calibration_questions={CALIBRATING}")
+# The same replies without the correction: nothing is asked again.
+LETTERS = (*ASKED, "--set", "blind-llm.calibration=none")
 
 Judged = Sequence[tuple[Question, Mapping[str, Verdict]]]
 
@@ -64,22 +68,26 @@ def detect(*arguments: str) -> None:
 
 
 def run(name: str, data: Path, *, model: str, runs: Path) -> None:
-    """Both detectors: `question-only` on the whole set, which it learns from, and `blind-llm` on the sample."""
+    """Both detectors: `question-only` on the whole set, which it learns from, and `blind-llm` on the sample, also uncalibrated."""
     whole, asked = runs / name / "question-only", runs / name / "sample.jsonl"
     detect(f"{name}:{data / SETS[name].file}", "--detector", "question-only", "--out", str(whole))
     rows = sample(list(read(Layout(whole).questions_folder, Question)), SETS[name].rows)
     asked.write_text("".join(json.dumps(question_row(row)) + "\n" for row in rows), encoding="utf-8")
-    out = runs / name / "blind-llm"
-    detect(f"canonical:{asked}", *BLIND, "--model", model, "--store", str(runs / f"{name}.replies"), "--out", str(out))
+    for folder, options in (("blind-llm", BLIND), ("letters", LETTERS)):
+        store, out = str(runs / f"{name}.replies"), str(runs / name / folder)
+        detect(f"canonical:{asked}", *options, "--model", model, "--store", store, "--out", out)
 
 
 def judged(folder: Path) -> tuple[Judged, list[Question]]:
     """The sampled questions with the verdicts of both detectors, and all questions of the set."""
     questions = list(read(Layout(folder / "question-only").questions_folder, Question))
     learned = {verdict.question: verdict for verdict in read(folder / "question-only" / "verdicts" / "question-only", Verdict)}
-    known = {verdict.question: verdict for verdict in read(folder / "blind-llm" / "verdicts" / "blind-llm", Verdict)}
+    known, plain = (
+        {verdict.question: verdict for verdict in read(folder / name / "verdicts" / "blind-llm", Verdict)}
+        for name in ("blind-llm", "letters")
+    )
     both = [
-        (question, {"question-only": learned[question.id], "blind-llm": known[question.id]})
+        (question, {"question-only": learned[question.id], "blind-llm": known[question.id], "letters": plain[question.id]})
         for question in questions
         if question.id in known and known[question.id].answered is not None and learned[question.id].answered is not None
     ]
@@ -124,6 +132,27 @@ def agreement_row(title: str, found: Judged) -> str:
     return f"| {' | '.join([title, *cells])} |"
 
 
+def calibration_row(title: str, found: Judged) -> str:
+    """How often the likeliest letter is right as scored and with the bias taken out, and how often the most frequent one is chosen."""
+    groups = [question.group for question, _ in found]
+    plain, known = ([float(right(verdicts[name])) for _, verdicts in found] for name in ("letters", "blind-llm"))
+    most = [share_of_one([likeliest(verdicts[name]) for _, verdicts in found]) for name in ("letters", "blind-llm")]
+    cells = [title, shown(rate(plain, groups)), shown(rate(known, groups)), points(difference(known, plain, groups)), *most]
+    return f"| {' | '.join(cells)} |"
+
+
+def likeliest(verdict: Verdict) -> str:
+    """The likeliest letter, from the line of evidence of the one trial; of equals the first."""
+    ((letters, shares),) = re.findall(r"^blind ([A-Z]+): P ([\d. ]+)", verdict.evidence[0])
+    return str(letters[int(np.argmax([float(share) for share in shares.split()]))])
+
+
+def share_of_one(letters: Sequence[str]) -> str:
+    """The most frequent letter and its share."""
+    ((letter, count),) = Counter(letters).most_common(1)
+    return f"{letter} {count / len(letters):.0%}"
+
+
 def shown(found: Rate) -> str:
     """A share with its interval."""
     return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
@@ -145,6 +174,7 @@ def section(runs: Path) -> str:
     numbers = {
         "accuracy": "\n".join(accuracy_row(SETS[name].title, both, questions) for name, (both, questions) in found.items()),
         "agreement": "\n".join(agreement_row(SETS[name].title, both) for name, (both, _) in found.items()),
+        "calibration": "\n".join(calibration_row(SETS[name].title, both) for name, (both, _) in found.items()),
         "options": " ".join(BLIND),
         "calibrating": str(CALIBRATING),
     }

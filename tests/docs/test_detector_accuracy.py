@@ -68,6 +68,42 @@ def test_the_loss_is_of_the_frames_in_order(builder: ModuleType) -> None:
     assert builder.in_order(rows, "frame-shuffled").value == pytest.approx(0.5)
 
 
+def reordered(topic: str, number: int, **views: float) -> Any:
+    """A grounded question with P(gold) in order and in other orders, as both detectors write it."""
+    question = Question(f"{topic}{number}", "?", "a", ("a", "b"), group=f"{topic}{number}", tags={"topic": topic, "label": "vg"})
+    ordered = Tally(1, p_gold=0.9)
+    said = {
+        f"frame-{view}": Verdict(question.id, f"frame-{view}", "mean", p, False, {"ordered": ordered, view: Tally(1, p_gold=p)})
+        for view, p in views.items()
+    }
+    return question, said
+
+
+def test_a_topic_stands_beside_the_rest_under_each_order(builder: ModuleType) -> None:
+    one = [reordered("order", n, shuffled=0.9 - 0.8 * (n % 2), reversed=0.1) for n in range(20)]
+    one += [reordered("colour", n, shuffled=0.85, reversed=0.85) for n in range(20)]
+    several = [reordered("order", n, shuffled=0.5) for n in range(20)] + [reordered("colour", n, shuffled=0.85) for n in range(20)]
+    header, _, colour, order = builder.order_table(one, several)
+    assert header.startswith(f"| topic | n | in order | shuffled | AUROC | shuffled {builder.ORDERS} ways | AUROC | reversed | AUROC |")
+    assert colour == "| colour | 20 | 0.900 | 0.850 |  | 0.850 |  | 0.850 |  |"
+    cells = order.split(" | ")
+    assert [cells[place] for place in (2, 3, 5, 7)] == ["0.900", "0.500", "0.500", "0.100"]
+    assert [cells[place].split(" ")[0] for place in (4, 6, 8)] == ["0.500", "1.000", "1.000"]
+    lines = builder.order_targets({name: one if name in ("nano", "order") else several for name in builder.commands(Path("r"), "m")})
+    assert [line.rsplit("| ", 2)[-1] for line in lines] == ["**missed** |", "met |", "**missed** |", "met |", "met |"] * 2
+
+
+def test_both_models_are_run_on_the_same_questions(builder: ModuleType) -> None:
+    found = builder.commands(Path("runs"), "MODEL")
+    assert list(found) == ["text", "nano", "nano-orders", "order", "order-orders"]
+    for name, model in (("nano", "nano"), ("order", "MODEL")):
+        for folder in (name, f"{name}-orders"):
+            assert found[folder][1] == "planted:test"
+            assert found[folder][found[folder].index("--model") + 1] == model
+            assert found[folder][found[folder].index("--store") + 1] == f"runs/{name}.replies"
+    assert f"frame-shuffled.shuffles={builder.ORDERS}" in found["order-orders"]
+
+
 def test_a_target_is_met_or_missed(builder: ModuleType) -> None:
     found = builder.Rate(0.9, 0.8, 1.0, 10, 10)
     assert builder.target("x", found, 0.9) == "| x | ≥ 0.9 | 0.900 [0.800, 1.000] | met |"

@@ -58,11 +58,11 @@ def test_the_page_holds_the_section_and_the_section_its_template(builder: Module
     assert " ".join(builder.BLIND) in section
 
 
-def test_each_set_stands_in_both_tables_with_its_number_of_rows(builder: ModuleType) -> None:
+def test_each_set_stands_in_all_tables_with_its_number_of_rows(builder: ModuleType) -> None:
     section = builder.SECTION.read_text(encoding="utf-8")
     for each in builder.SETS.values():
         assert f"| {each.title} | {each.rows:,} |" in section
-        assert section.count(f"\n| {each.title} |") == 2
+        assert section.count(f"\n| {each.title} |") == 3
 
 
 def test_a_larger_sample_holds_a_smaller_one_whatever_the_order(builder: ModuleType) -> None:
@@ -86,6 +86,22 @@ def test_agreement_is_of_both_the_verdict_and_what_is_right(builder: ModuleType)
     assert line[1:3] == ["0.0%", "25.0%"]
     assert [cell.split(" ")[0] for cell in line[3:]] == ["0.00", "0.50", "-25.0"]
     assert "not defined" in builder.agreement_row("x", judged("----", "----"))
+
+
+def test_calibration_is_compared_on_the_same_replies(builder: ModuleType) -> None:
+    def said(row: Question, shares: str, *, right: bool) -> Verdict:
+        return Verdict(
+            row.id, "blind-llm", "mean", 0.5, right, {"blind": Tally(1, correct=int(right))}, evidence=(f"blind ABCD: P {shares}",)
+        )
+
+    plain, known = "0.40 0.30 0.20 0.10, 'long one', wrong", "0.20 0.30 0.20 0.30 calibrated, 'b', right"
+    found = [
+        (row, {"letters": said(row, plain, right=number == 3), "blind-llm": said(row, known, right=number > 1)})
+        for number, row in enumerate(question(number) for number in range(4))
+    ]
+    line = builder.calibration_row("x", found).split(" | ")
+    assert [cell.split(" ")[0] for cell in line[1:4]] == ["25.0%", "50.0%", "+25.0"]
+    assert line[4:] == ["A 100%", "B 100% |"]
 
 
 def test_a_section_takes_the_place_of_the_old_one(builder: ModuleType) -> None:
