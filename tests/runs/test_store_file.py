@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -20,7 +21,7 @@ from vidground_core.errors import RunDirectoryError
 from vidground_core.records import Reply
 from vidground_core.runs import store as store_module
 from vidground_core.runs.store import ReplyStore
-from vidground_core.runs.store_upkeep import prune_store, store_stats
+from vidground_core.runs.store_upkeep import check_store, prune_store, store_stats
 
 WRITER = """
     import sys
@@ -126,6 +127,40 @@ def test_two_processes_put_the_same_keys_and_each_is_stored_once_with_its_engine
     assert sum(counted.values()) == 1_800
     assert counted["engine of 0"] >= 600
     assert counted["engine of 600"] >= 600
+
+
+def test_kill_9_at_random_moments_loses_nothing_flushed_and_stores_at_most_the_group_under_way(tmp_path: Path) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        from vidground_core.records import Reply
+        from vidground_core.runs.store import ReplyStore
+        store, number = ReplyStore(Path(sys.argv[1])), int(sys.argv[2])
+        while True:
+            for number in range(number, number + 40):
+                store.put(number.to_bytes(32, "big"), Reply("answered", text=f"{number}"))
+            store.flush()
+            number += 1
+            print(number, flush=True)  # so many are flushed
+    """
+    drawn, flushed, other = random.Random(3), 0, _process(WRITER, tmp_path / "s.sqlite", 10**6, 10**6 + 3_000)
+    for _ in range(12):
+        process = _process(script, tmp_path / "s.sqlite", flushed)
+        assert process.stdout is not None
+        for _ in range(drawn.randrange(1, 30)):
+            flushed = int(process.stdout.readline())
+        time.sleep(drawn.random() * 0.05)
+        process.kill()
+        flushed = max([flushed, *(int(line) for line in process.communicate()[0].splitlines(keepends=True) if line.endswith("\n"))])
+        with ReplyStore(tmp_path / "s.sqlite") as store:
+            found = store.get_many(_key(number) for number in range(flushed + 1_000))
+        assert set(found) >= {_key(number) for number in range(flushed)}
+        assert len(found) <= flushed + 40
+        assert all(reply.text == str(int.from_bytes(key, "big")) for key, reply in found.items())
+    assert other.communicate()[1] == ""
+    with ReplyStore(tmp_path / "s.sqlite") as store:
+        assert len(store.get_many(_key(10**6 + number) for number in range(3_000))) == 3_000
+    assert check_store(tmp_path / "s.sqlite")["sound"]
 
 
 def test_a_store_that_is_locked_for_a_while_is_waited_for(tmp_path: Path) -> None:
