@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import shutil
 import signal
 import sqlite3
@@ -119,6 +120,42 @@ def test_a_damaged_store_is_salvaged_when_it_is_read(
     caplog.clear()
     assert len(_found(tmp_path / "s.sqlite")) == len(found)
     assert not caplog.records
+
+
+def _overwrite(content: bytearray, drawn: random.Random) -> None:
+    """Damage of a kind and at a place drawn by lot."""
+    place = drawn.randrange(len(content))
+    kind = drawn.choice(["bit", "bits", "noise", "page", "cut"])
+    if kind == "bit":
+        content[place] ^= 1 << drawn.randrange(8)
+    elif kind == "bits":
+        for _ in range(100):
+            content[drawn.randrange(len(content))] ^= 1 << drawn.randrange(8)
+    elif kind == "noise":
+        content[place : place + 9_000] = drawn.randbytes(len(content[place : place + 9_000]))
+    elif kind == "page":
+        begin = place // PAGE * PAGE
+        content[begin : begin + PAGE] = bytes(PAGE)
+    else:
+        del content[place:]
+
+
+def test_whatever_the_damage_nothing_wrong_comes_out_and_what_is_missing_can_be_put_again(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    _make_with_log(tmp_path / "whole" / "s.sqlite")
+    drawn = random.Random(5)
+    for trial in range(30):
+        path = tmp_path / str(trial) / "s.sqlite"
+        path.parent.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{tmp_path}/whole/s.sqlite{suffix}", f"{path}{suffix}")
+        _damage(path if trial % 2 else path.with_name("s.sqlite-wal"), lambda content: _overwrite(content, drawn))
+        found = _found(path)
+        with ReplyStore(path) as store:
+            for number in range(ROWS):
+                if _key(number) not in found:
+                    store.put(_key(number), _reply(number))
+        assert len(_found(path)) == ROWS
 
 
 def test_a_damaged_reply_is_counted_and_can_be_put_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
