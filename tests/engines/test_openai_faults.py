@@ -120,7 +120,6 @@ GENERATED: dict[str, Spoils] = {
     "the message is null": lambda answer: _first(answer).update(message=None),
     "no text": lambda answer: _first(answer)["message"].pop("content"),
     "the text is null": lambda answer: _first(answer)["message"].update(content=None),
-    "the text is empty": lambda answer: _first(answer)["message"].update(content=" \n"),
     "a choice is a text": lambda answer: answer.update(choices=["A"]),
 }
 
@@ -232,12 +231,26 @@ def test_an_ask_that_is_refused_is_sent_once_and_fails_in_the_servers_words(
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"top-secret" in path.read_bytes()]
 
 
-def test_a_content_filter_is_a_failed_reply_that_is_not_sent_again(faults: ModuleType, tmp_path: Path) -> None:
-    stops = faults.Fault(spoils=lambda answer: _first(answer).update(finish_reason="content_filter"))
-    with faults.FaultServer({"q5": [stops]}) as server:
-        with pytest.raises(FinishedWithFailuresError, match="the server's content filter stopped the answer"):
-            run(tmp_path, engine_of(server.url), scoring=False)
+@pytest.mark.parametrize(
+    ("spoils", "said"),
+    [
+        (lambda answer: _first(answer).update(finish_reason="content_filter"), "the server's content filter stopped the answer"),
+        (lambda answer: _first(answer)["message"].update(content=" \n"), "the answer is empty: the model ended it at once"),
+        (
+            lambda answer: (_first(answer).update(finish_reason="length"), _first(answer)["message"].update(content="")),
+            "the answer was cut off before it began",
+        ),
+    ],
+)
+def test_what_would_come_again_is_a_failed_reply_that_is_not_sent_again(
+    faults: ModuleType, tmp_path: Path, spoils: Spoils, said: str
+) -> None:
+    with faults.FaultServer({"q5": [faults.Fault(spoils=spoils)]}) as server:
+        engine = engine_of(server.url)
+        with pytest.raises(FinishedWithFailuresError, match=said):
+            run(tmp_path, engine, scoring=False)
         assert server.requests.total() == ASKS
+        assert "q5" not in stored(tmp_path, engine, scoring=False)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,8 @@ def test_generated_text_refusals_and_the_lack_of_both() -> None:
     assert reply_of(_text(content="B. a cat"), ask(), CHAT) == Reply("answered", text="B. a cat")
     assert reply_of(_text(content="B"), ask(), CHAT).usage == (3, 2)
     assert reply_of(_text(content=None, refusal="I cannot help."), ask(), CHAT).text == "I cannot help."
-    assert error(_text(content=" ")) == "the response has no text"
+    assert error(_text(content=" ")) == "the answer is empty: the model ended it at once"
+    assert error(_text(content=None)) == "the response has no text"
     assert error(_text(content=["B"])) == "the response has no text"
     cut = _text(content="")
     cut["choices"][0]["finish_reason"] = "length"

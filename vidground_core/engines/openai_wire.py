@@ -183,6 +183,8 @@ def _text(choice: Mapping[str, Any]) -> str:
     text = (message.get("content") or message.get("refusal")) if isinstance(message, Mapping) else choice.get("text")
     if isinstance(text, str) and text.strip():
         return text
+    if isinstance(text, str) and choice.get("finish_reason") == "stop":
+        raise FinalError("the answer is empty: the model ended it at once")
     if choice.get("finish_reason") == "length":
         raise FinalError("the answer was cut off before it began (a model that thinks first?); raise max_new_tokens")
     raise MalformedError("the response has no text")
