@@ -64,10 +64,11 @@ def into_store(folder: Path) -> Callable[[list[tuple[bytes, Reply]]], None]:
 
 
 def into_sqlite(folder: Path) -> Callable[[list[tuple[bytes, Reply]]], None]:
-    """A writer: rows that are ready, by executemany and COMMIT in WAL mode with synchronous=FULL."""
+    """A writer: rows that are ready, by executemany and COMMIT in WAL mode, synchronous=FULL, as many pages folded together."""
     connection = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA wal_autocheckpoint=4000")
     create_tables(connection)
 
     def write(group: list[tuple[bytes, Reply]]) -> None:
