@@ -71,6 +71,7 @@ class Batcher:
     _most: int = field(init=False)
     _patience: int = field(init=False, default=_PATIENCE)
     _good: int = field(init=False, default=0)
+    _tried: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._most = self.budget
@@ -118,12 +119,12 @@ class Batcher:
     def _went_well(self) -> None:
         self._good += 1
         if self.budget < self._most and self._good >= self._patience:
-            self.budget, self._good = min(2 * self.budget, self._most), 0
+            self.budget, self._good, self._tried = min(2 * self.budget, self._most), 0, True
 
     def _shrink(self, tokens: int) -> None:
-        if self.budget < self._most:
+        if self._tried:
             self._patience *= 2
-        self.budget, self._good = max(1, min(tokens, self.budget)), 0
+        self.budget, self._good, self._tried = max(1, min(tokens, self.budget)), 0, False
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -63,8 +63,11 @@ async def _collect(asks: AsyncIterator[tuple[str, Ask]], waiting: asyncio.Queue[
     try:
         async for item in asks:
             await waiting.put(item)
-    finally:
+    except Exception:
+        # Not on cancellation, when nobody takes any more and a full queue would hold this for ever.
         await waiting.put(None)
+        raise
+    await waiting.put(None)
 
 
 async def _take(waiting: asyncio.Queue[tuple[str, Ask] | None], window: int) -> tuple[_Window, bool]:
