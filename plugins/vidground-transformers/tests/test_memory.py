@@ -75,7 +75,7 @@ def test_the_budget_comes_back_and_waits_longer_each_time_it_was_too_much() -> N
     tried = [place for place, budget in enumerate(budgets) if budget == 80]
     assert [later - earlier for earlier, later in pairwise(tried)] == [63, 127]
     free = 1000
-    answer(300)
+    answer(400)
     assert budgets[-1] == 80
     assert budgets[-100:] == [80] * 100
 
