@@ -57,4 +57,8 @@ def test_counts_are_plain_json() -> None:
         "failed": 0,
         "verdicts": 0,
         "media": 0,
+        "prompt_tokens": 0,
+        "generated_tokens": 0,
+        "cost": 0.0,
+        "postponed": 0,
     }

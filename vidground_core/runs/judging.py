@@ -16,8 +16,9 @@ class OpenQuestion:
     """A question between its first round and its verdict; `row` is its place in the shard `part`.
 
     `asks` are those of the round under way, in the detector's order; `keys` theirs once the clips have digests; `missing` the keys
-    without a reply yet; `waited` is whether an ask of it went to an engine. `media_error` is why its media cannot be shown, `unreadable`
-    holds the keys of asks that failed for that.
+    without a reply yet. Of all rounds so far: `made` is the number of asks, `failed` the keys of those that stayed failed, `waited` whether
+    one went to an engine, `shared` whether one was no trial of this question (other questions' verdicts may rest on it). `media_error` is
+    why its media cannot be shown, `unreadable` holds the keys of asks that failed for that.
     """
 
     question: Question
@@ -29,7 +30,10 @@ class OpenQuestion:
     replies: dict[bytes, Reply] = field(default_factory=dict)
     missing: set[bytes] = field(default_factory=set)
     begun: bool = False
+    made: int = 0
+    failed: set[bytes] = field(default_factory=set)
     waited: bool = False
+    shared: bool = False
     verdict: Verdict | None = None
     media_error: tuple[str, str] | None = None
     unreadable: set[bytes] = field(default_factory=set)
@@ -59,6 +63,7 @@ def step(detector: ProbeDetector[Any], state: OpenQuestion) -> None:
         raise _blame(detector, state.question, f"{type(error).__name__}: {error}") from error
     else:
         state.asks = _asks(detector, state.question, probes)
+        state.shared |= not all(probe.counts for probe in probes)
 
 
 def resolve_clips(detector: ProbeDetector[Any], states: Sequence[OpenQuestion]) -> None:

@@ -29,25 +29,34 @@ _SECONDS_BETWEEN_WORDS = 0.2
 
 @dataclass(slots=True)
 class _Shard:
-    """A shard whose verdicts are being collected; `failed` holds the keys of its asks that stayed failed.
+    """A shard whose verdicts are being collected: of its `rows`, `left` are still to be judged.
 
-    Where `postponed`, an ask of it went into a batch file: it cannot be finished in this session, and its verdicts are not held.
+    `failed` holds the keys of its asks that stayed failed; `unanswered` the rows with one, with their number of asks, and `entangled` says
+    that other rows may rest on one. Where `postponed`, an ask of it went into a batch file: it cannot be finished in this session, and its
+    verdicts are not held.
     """
 
-    verdicts: list[Verdict | None]
+    rows: int
     left: int
     asks: int = 0
     media: int = 0
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
     failed: set[bytes] = field(default_factory=set)
+    unanswered: dict[int, int] = field(default_factory=dict)
+    entangled: bool = False
     postponed: bool = False
 
-    def settle(self, row: int, verdict: Verdict | None) -> bool:
-        """Takes one row's verdict, None for one that is postponed; whether it was the last."""
+    def settle(self, state: OpenQuestion) -> bool:
+        """Takes one row's verdict, or that it is postponed where it has none; whether it was the last."""
         self.left -= 1
-        if verdict is None and not self.postponed:
-            self.postponed, self.verdicts = True, []
+        if state.verdict is None:
+            self.postponed = True
+            self.verdicts.clear()
         elif not self.postponed:
-            self.verdicts[row] = verdict
+            self.verdicts[state.row] = state.verdict
+        if state.failed - state.unreadable:
+            self.unanswered[state.row] = state.made
+            self.entangled |= state.shared
         return self.left == 0
 
 
@@ -158,9 +167,16 @@ class ProbePass:
                 self._done += rows
                 self.reused += finished.asks
                 continue
-            self._open_shards[part] = _Shard([None] * rows, rows)
+            again = self._shards.reopened(part)
+            chosen = range(rows) if again is None else again.rows
+            kept = ShardCounts() if again is None else again.kept
+            self._open_shards[part] = _Shard(rows, len(chosen), kept.asks, kept.media)
+            self._done += rows - len(chosen)
+            self.reused += kept.asks
+            wanted = set(chosen)
             for row, question in enumerate(read(table.folder / part, Question)):
-                yield begin(self._detector, question, self._corpus, part=part, row=row)
+                if row in wanted:
+                    yield begin(self._detector, question, self._corpus, part=part, row=row)
 
     async def _advance(self, states: list[OpenQuestion]) -> None:
         """Steps the questions until each waits for an engine or has its verdict, with one look-up in the store a wave."""
@@ -186,6 +202,7 @@ class ProbePass:
         for state in states:
             state.keys = [reply_key(ask, self._queue(ask).identity) for ask in state.asks]
             state.missing = set(state.keys)
+            state.made += len(state.missing)
             self._open_shards[state.part].asks += len(state.missing)
         stored = self._session.store.get_many(key for state in states for key in state.keys if key not in self._waiting)
         for state in states:
@@ -220,7 +237,7 @@ class ProbePass:
         await asyncio.to_thread(out.add, missing)
         for state in states:
             state.rounds.close()
-            if self._open_shards[state.part].settle(state.row, None):
+            if self._open_shards[state.part].settle(state):
                 del self._open_shards[state.part]
         self._open -= len(states)
         self.postponed += len(states)
@@ -247,6 +264,7 @@ class ProbePass:
         state.replies[key] = reply
         state.missing.discard(key)
         if reply.status == "failed":
+            state.failed.add(key)
             self._open_shards[state.part].failed.add(key)
 
     async def _collect(self, judged: list[OpenQuestion]) -> None:
@@ -258,7 +276,7 @@ class ProbePass:
                 self._unreadable |= state.unreadable
                 path, reason = state.media_error
                 self._session.set_aside.add(SetAside(path, None, reason, state.question.id))
-            if shard.settle(state.row, state.verdict):
+            if shard.settle(state):
                 del self._open_shards[state.part]
                 if not shard.postponed:
                     await self._commit(state.part, shard)
@@ -276,13 +294,12 @@ class ProbePass:
             self._session.advance(self._detector.name, standing)
 
     async def _commit(self, part: str, shard: _Shard) -> None:
-        verdicts = [verdict for verdict in shard.verdicts if verdict is not None]
         counts = ShardCounts(asks=shard.asks, media=shard.media, failed=len(shard.failed))
-        self.counts += await asyncio.to_thread(self._shards.commit, part, verdicts, counts)
-        facts: dict[str, str | int | float] = {
-            "detector": self._detector.name,
-            "part": part,
-            "rows": len(verdicts),
-            "failed": counts.failed,
-        }
+
+        def write() -> ShardCounts:
+            verdicts = self._shards.merged(part, shard.verdicts, shard.rows)
+            return self._shards.commit(part, verdicts, counts, unanswered=None if shard.entangled else shard.unanswered)
+
+        self.counts += await asyncio.to_thread(write)
+        facts: dict[str, str | int | float] = {"detector": self._detector.name, "part": part, "rows": shard.rows, "failed": counts.failed}
         self._session.on_event(Event("shard-finished", self._session.options.step, facts))

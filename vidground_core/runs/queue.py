@@ -16,6 +16,9 @@ from vidground_core.runs.budget import Budget
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.store import ReplyStore
 
+# So many other asks go before a failed one is tried again: late enough for an outage to pass, and its shard is not open to the end.
+_OTHERS_BEFORE_RETRY = 1_000
+
 
 @dataclass(frozen=True)
 class Signals:
@@ -30,9 +33,9 @@ class Signals:
 class AskQueue:
     """The asks of one role. `on_reply(key, reply)` is called for each answer, and for each failure once its retries are used up.
 
-    `sent` counts the asks handed to the engine, retries not counted. A failed ask waits for `retry`. `failed` keeps the final failures of
-    this session by key; they are never stored. An ask for which the budget has no room is held back until a reply makes some. `signals`
-    are shared by the queues of a pass.
+    `sent` counts the asks handed to the engine, retries not counted. A failed ask waits for `retry`, or until a thousand others went.
+    `failed` keeps the final failures of this session by key; they are never stored. An ask for which the budget has no room is held back
+    until a reply makes some. `signals` are shared by the queues of a pass.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class AskQueue:
         self._store, self._budget, self._on_reply, self._signals = store, budget, on_reply, signals
         self._asks: dict[bytes, Ask] = {}
         self._ready: deque[bytes] = deque()
-        self._later: deque[bytes] = deque()
+        self._later: deque[tuple[bytes, int]] = deque()
         self._attempts: dict[bytes, int] = {}
         self._in_flight: dict[str, bytes] = {}
+        self._handed_out = 0
         self._stopped = False
 
     @property
@@ -61,12 +65,13 @@ class AskQueue:
         self._signals.fed.set()
 
     def retry(self) -> bool:
-        """Queues the failed asks that may be tried again; whether there were any."""
-        waiting = bool(self._later)
-        self._ready.extend(self._later)
+        """Queues the failed asks that may be tried again, where no other ask waits; whether there were any."""
+        if self._ready or not self._later:
+            return False
+        self._ready.extend(key for key, _ in self._later)
         self._later.clear()
         self._signals.fed.set()
-        return waiting
+        return True
 
     def stop(self) -> None:
         """Hands out no more asks; those under way still come back."""
@@ -87,8 +92,11 @@ class AskQueue:
 
     async def _feed(self) -> AsyncIterator[tuple[str, Ask]]:
         while not self._stopped:
+            if self._later and self._later[0][1] <= self._handed_out:
+                self._ready.appendleft(self._later.popleft()[0])
             if self._ready and self._budget.room():
                 key = self._ready.popleft()
+                self._handed_out += 1
                 self._in_flight[key.hex()] = key
                 self._budget.hand_out()
                 self.sent += key not in self._attempts
@@ -120,7 +128,7 @@ class AskQueue:
             self._signals.work.set()
         if reply.status == "failed" and (attempts := self._attempts.get(key, 0)) < self._signals.retries:
             self._attempts[key] = attempts + 1
-            self._later.append(key)
+            self._later.append((key, self._handed_out + _OTHERS_BEFORE_RETRY))
             self._signals.work.set()
             return
         if reply.status == "failed":

@@ -13,7 +13,7 @@ from vidground_core.records import Verdict
 from vidground_core.runs.durable import read_json, write_json
 from vidground_core.runs.options import BoundDetector
 from vidground_core.runs.questions import QuestionTable
-from vidground_core.tables import parts, write_part
+from vidground_core.tables import parts, read, write_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,14 @@ class ShardCounts:
     def __add__(self, other: ShardCounts) -> ShardCounts:
         mine, its = asdict(self), asdict(other)
         return ShardCounts(**{name: mine[name] + its[name] for name in mine})
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A shard of which only `rows` are judged again; `kept` counts the others (refused and unparsed are counted anew with the whole)."""
+
+    rows: tuple[int, ...]
+    kept: ShardCounts
 
 
 def config_digest(bound: BoundDetector) -> str:
@@ -58,23 +66,45 @@ class VerdictShards:
         counts = self._read(part)
         return counts if counts is not None and not counts.failed else None
 
-    def commit(self, part: str, verdicts: Sequence[Verdict], counts: ShardCounts) -> ShardCounts:
-        """Writes a shard, then its marker; both atomically and durably. Returns the counts with refused and unparsed trials added."""
+    def reopened(self, part: str) -> Reopened | None:
+        """The rows of a shard that hold failed asks, where no other row needs to be judged again; None where all do."""
+        marker = self._marked(part)
+        if marker is None or not marker.get("unanswered"):
+            return None
+        rows = {int(row): int(asks) for row, asks in marker["unanswered"]}
+        counts = marker["counts"]
+        return Reopened(tuple(sorted(rows)), ShardCounts(asks=counts["asks"] - sum(rows.values()), media=counts["media"]))
+
+    def merged(self, part: str, verdicts: Mapping[int, Verdict], rows: int) -> list[Verdict]:
+        """All verdicts of a shard of so many rows: the new ones by row, and for the rows not judged again those that stand in the file."""
+        before = {} if len(verdicts) == rows else dict(enumerate(read(self.folder / part, Verdict)))
+        return [verdicts[row] if row in verdicts else before[row] for row in range(rows)]
+
+    def commit(
+        self, part: str, verdicts: Sequence[Verdict], counts: ShardCounts, *, unanswered: Mapping[int, int] | None = None
+    ) -> ShardCounts:
+        """Writes a shard, then its marker; both atomically and durably. Returns the counts with refused and unparsed trials added.
+
+        `unanswered` are the rows that hold failed asks, with their number of asks, where the others need not be judged again for them.
+        """
         tallies = [tally for verdict in verdicts for tally in verdict.conditions.values()]
         counts += ShardCounts(refused=sum(tally.refused for tally in tallies), unparsed=sum(tally.unparsed for tally in tallies))
+        again = {"unanswered": sorted(unanswered.items())} if unanswered else {}
         self._marker(part).unlink(missing_ok=True)
         write_part(self.folder / part, verdicts, Verdict)
-        write_json(self._marker(part), self._stamp | {"rows": len(verdicts), "counts": asdict(counts)})
+        write_json(self._marker(part), self._stamp | {"rows": len(verdicts), "counts": asdict(counts)} | again)
         return counts
 
     def _marker(self, part: str) -> Path:
         return (self.folder / part).with_suffix(".json")
 
     def _read(self, part: str) -> ShardCounts | None:
+        marker = self._marked(part)
+        return None if marker is None else ShardCounts(**marker["counts"])
+
+    def _marked(self, part: str) -> dict[str, Any] | None:
         marker = read_json(self._marker(part)) if (self.folder / part).exists() else None
-        if marker is None or not _matches(marker, self._stamp):
-            return None
-        return ShardCounts(**marker["counts"])
+        return marker if marker is not None and _matches(marker, self._stamp) else None
 
     def _remove_foreign(self, expected: Collection[str]) -> None:
         for part in parts(self.folder):
