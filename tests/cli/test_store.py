@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,25 @@ def test_what_cannot_be_done_is_one_error(vg: Vg, tmp_path: Path, arguments: lis
     assert said in ran.err + ran.out
     assert "Traceback" not in ran.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(vg: Vg, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        filler = disk / "filler"
+        filler.write_bytes(bytes(1_000_000))
+        command = ("detect", "planted", "--detector", "artefacts", "--limit", "2000", "--out", disk / "out")
+        ran = vg(*command)
+        assert ran.code == 2
+        assert "error: the disk is full" in ran.err
+        assert "make room and run the same command again to go on" in ran.err
+        assert "defect" not in ran.err
+        filler.unlink()
+        ran = vg(*command)
+        assert ran.code == 0, ran.err
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

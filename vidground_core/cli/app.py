@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 import traceback
@@ -123,6 +124,13 @@ def _run(arguments: list[str], output: Output) -> int:
 def _defect(error: Exception, output: Output) -> int:
     if output.debug:
         traceback.print_exc()
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" ({error.filename})" if error.filename else ""
+        output.error(
+            f"the disk is full{where}: {error.strerror}\nWhat was done is kept; make room and run the same command again to go on."
+        )
+        return 2
+    if output.debug:
         return 1
     output.error(f"unexpected {type(error).__name__}: {error}\nThis is a defect of vg or a plugin; --debug shows the traceback.")
     return 1
