@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -67,7 +68,7 @@ class ReplyStore:
         found = {key: unpack(key, row[1].encode(), *row[4:]) for key, (row, _) in held.items()}
         with self._reading:
             for some in _portions(wanted, _KEYS_PER_QUERY):
-                found |= self._file.attempt(lambda connection, some=some: _look_up(connection, some, self.path))  # type: ignore[misc]
+                found |= self._file.attempt(partial(_look_up, keys=some, path=self.path))
         return found
 
     def put(self, key: bytes, reply: Reply, identity: str = "") -> None:
@@ -174,7 +175,7 @@ def fold_log(connection: sqlite3.Connection, path: Path, patience: float) -> Non
         )
 
 
-def _look_up(connection: sqlite3.Connection, keys: Sequence[bytes], path: Path) -> dict[bytes, Reply]:
+def _look_up(connection: sqlite3.Connection, *, keys: Sequence[bytes], path: Path) -> dict[bytes, Reply]:
     marks = ",".join("?" * len(keys))
     rows: Iterator[tuple[Any, ...]] = connection.execute(
         f"SELECT key, reply, prompt, generated, checksum FROM replies WHERE key IN ({marks})",  # noqa: S608

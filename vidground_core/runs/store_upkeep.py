@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _merge_one(store: StoreFile, file: Path, advance: Advance) -> dict[str, Any]
     source = SourceRows(file)
     counts = {"read": 0, "added": 0, "known": 0, "conflicts": 0}
     for rows in source.batches():
-        added, conflicts = store.attempt(lambda connection, rows=rows: _merge_rows(connection, rows, store.path))  # type: ignore[misc]
+        added, conflicts = store.attempt(partial(_merge_rows, rows=rows, path=store.path))
         counts["read"] += len(rows)
         counts["added"] += added
         counts["conflicts"] += conflicts
@@ -124,7 +125,7 @@ def _merge_one(store: StoreFile, file: Path, advance: Advance) -> dict[str, Any]
     return {"path": str(file), **counts, "unreadable": source.unreadable, "damage": source.damage}
 
 
-def _merge_rows(connection: sqlite3.Connection, rows: list[Row], path: Path) -> tuple[int, int]:
+def _merge_rows(connection: sqlite3.Connection, *, rows: list[Row], path: Path) -> tuple[int, int]:
     """Rows added, and keys that have another reply already."""
     connection.execute("BEGIN IMMEDIATE")
     marks = ",".join("?" * len(rows))
@@ -204,7 +205,7 @@ def _prune(store: StoreFile, chosen: Sequence[str], until: int | None, *, dry_ru
 
     pruned = 0
     for start in range(0, last, _ROWS_PRUNED):
-        pruned += store.attempt(lambda connection, start=start: some(connection, start))  # type: ignore[misc]
+        pruned += store.attempt(partial(some, start=start))
         advance(min(start + _ROWS_PRUNED, last), last)
     return pruned
 
