@@ -1,16 +1,17 @@
 """Blind multiple-choice scoring against lm-evaluation-harness, and against a bare forward over the fewest tokens the task needs.
 
-    python benchmarks/scoring.py --questions nextqa/test.csv --model MODEL --peer-python VENV/bin/python [--count N] [--json]
+    python benchmarks/scoring.py [--count N] [--clock cpu] [--threads N] [--quick] [--json]
 
-takes the first N questions of a NExT-QA file (1,000 of them by default) and scores them three ways: `letters` (options listed, their
-letters scored), `unlisted` (the options' texts scored after the question alone) and `listed` (the texts, after question and options).
-The engine `transformers`, lm-evaluation-harness (hf back-end, `loglikelihood` alone, the best of the batch sizes given) and the bare
-forward take turns on the same chunks of questions, one thread each. The peer's environment is
+takes the first N questions of a NExT-QA file (1,000 of them by default, 48 with --quick) and scores them three ways: `letters` (options
+listed, their letters scored), `unlisted` (the options' texts scored after the question alone) and `listed` (the texts, after question and
+options). The engine `transformers`, lm-evaluation-harness (hf back-end, `loglikelihood` alone, the best of the batch sizes given) and the
+bare forward take turns on the same chunks of questions in float32, one thread each; then bfloat16 beside float32. The peer's environment:
 
-    python -m venv VENV && VENV/bin/pip install -r constraints/lm-eval.txt
+    python -m venv .venv-lmeval && .venv-lmeval/bin/pip install -r constraints/lm-eval.txt
 
-The limit's rows are laid out before its clock starts: what all prompts begin with is cached, then one row a question holds the rest of
-its prompt and all its options under a block mask, sixteen rows a batch, and the output matrix sees the places that are read.
+Without it (or --peer-python) the rows against it are left out. The limit's rows are laid out before its clock starts: what all prompts
+begin with is cached, then one row a question holds the rest of its prompt and all its options under a block mask, sixteen rows a batch,
+and the output matrix sees the places that are read. The engine's seconds are those of `answer`, templates and tokenising in them.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidground_core import Ask, Engine, Question, Reply
 
+ROOT = Path(__file__).resolve().parents[1]
 KINDS = {"letters": 1.25, "unlisted": 2.5, "listed": 3.5}
 LIMIT = 0.85
 AGREEMENT = 0.99
@@ -93,13 +95,13 @@ def argmax(scores: Sequence[float]) -> int:
 class Peer:
     """lm-evaluation-harness in a process of its own interpreter."""
 
-    def __init__(self, python: Path, model: str, dtype: str, asks: dict[str, list[Ask]], folder: Path) -> None:
+    def __init__(self, chosen: argparse.Namespace, model: str, asks: Mapping[str, Sequence[Ask]], folder: Path) -> None:
         for kind, rows in asks.items():
             lines = [json.dumps({"prompt": ask.messages[0][1][0], "choices": list(ask.continuations), "gold": 0}) for ask in rows]
             (folder / f"{kind}.jsonl").write_text("\n".join(lines) + "\n")
         program = Path(__file__).parent / "peers" / "lm_eval_scoring.py"
         self._process = subprocess.Popen(
-            [str(python), str(program), model, dtype, str(folder), next(name for name, one in CLOCKS.items() if one is clock)],
+            [str(chosen.peer_python), str(program), model, "float32", str(folder), chosen.clock, str(chosen.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -229,13 +231,12 @@ def compare(kind: str, asks: Sequence[Ask], engine: Engine[Any], peer: Peer | No
                 furthest = max(furthest, max(gap) - min(gap))
     count = len(asks)
     rate = {name: count * chosen.repeats / value for name, value in seconds.items() if value}
-    rows = [_row(f"{kind}: engine over a bare forward", rate["ours"] / rate["bare"], LIMIT, f"{rate['ours']:.2f}/{rate['bare']:.2f} q/s")]
+    rows = [_row(f"{kind}: engine beside a bare forward", rate["ours"], rate["bare"], LIMIT)]
     if peer:
-        note = f"{rate['ours']:.2f}/{rate['peer']:.2f} q/s, its batch {batch}"
-        rows.append(_row(f"{kind}: engine over lm-eval", rate["ours"] / rate["peer"], KINDS[kind], note))
-        aim = 1.0 if chosen.dtype == "float32" else AGREEMENT
-        rows.append(_row(f"{kind}: same argmax as lm-eval", same / count, aim, f"{same} of {count}, scores within {furthest:.1e}"))
-        rows.append(_row(f"{kind}: same tokens as lm-eval", tokens / count, 1.0, f"{tokens} of {count}"))
+        print(f"{kind}: lm-eval at batch {batch}; scores within {furthest:.1e} of ours", file=sys.stderr)
+        rows.append(_row(f"{kind}: engine beside lm-eval", rate["ours"], rate["peer"], KINDS[kind]))
+        rows.append(_row(f"{kind}: same argmax as lm-eval, float32", same, count, 1.0, unit="questions"))
+        rows.append(_row(f"{kind}: same tokens as lm-eval", tokens, count, 1.0, unit="questions"))
     return rows
 
 
@@ -246,22 +247,24 @@ def _best_batch(kind: str, peer: Peer, chosen: argparse.Namespace) -> int:
     return min(tried, key=lambda batch: tried[batch])
 
 
-def _row(what: str, value: float, aim: float, note: str) -> dict[str, Any]:
-    return {"what": what, "value": round(value, 4), "unit": "ratio", "limit": note, "ratio": round(value / aim, 3), "aim": aim}
+def _row(what: str, value: float, limit: float, aim: float | None, *, unit: str = "questions/s") -> dict[str, Any]:
+    return {"what": what, "value": round(value, 3), "unit": unit, "limit": round(limit, 3), "ratio": round(value / limit, 3), "aim": aim}
 
 
-def half(questions: Sequence[Question], chosen: argparse.Namespace) -> list[dict[str, Any]]:
+def half(engine: Engine[Any], given: Mapping[str, Sequence[Ask]], chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """How often bfloat16 chooses as float32 does, and how much faster it is, the two taking turns."""
-    engines = {dtype: start(chosen.model, dtype, chosen.batch_tokens) for dtype in ("float32", "bfloat16")}
+    engines = {"float32": engine, "bfloat16": start(str(chosen.model), "bfloat16", chosen.batch_tokens)}
     rows = []
-    for kind in chosen.kinds:
-        asks = make_asks(questions, kind)
+    for asks in given.values():
+        for each in engines.values():
+            answer(each, asks[:_ROWS])
+    for kind, asks in given.items():
         spent = {dtype: answer(engine, asks) for dtype, engine in engines.items()}
         pairs = zip(spent["float32"][1], spent["bfloat16"][1], strict=True)
         same = sum(argmax(one.logprobs) == argmax(other.logprobs) for one, other in pairs)
-        faster = spent["float32"][0] / spent["bfloat16"][0]
-        rows.append(_row(f"{kind}: bfloat16 chooses as float32", same / len(asks), AGREEMENT, f"{same} of {len(asks)}"))
-        rows.append(_row(f"{kind}: bfloat16 over float32, speed", faster, 1.0, f"{len(asks) / spent['bfloat16'][0]:.2f} q/s"))
+        rows.append(_row(f"{kind}: same argmax in bfloat16 as in float32", same, len(asks), AGREEMENT, unit="questions"))
+        rates = {dtype: len(asks) / seconds for dtype, (seconds, _) in spent.items()}
+        rows.append(_row(f"{kind}: bfloat16 beside float32", rates["bfloat16"], rates["float32"], None))
     return rows
 
 
@@ -270,48 +273,57 @@ def measure(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     global clock
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(chosen.threads)
     clock = CLOCKS[chosen.clock]
     questions = read_questions(chosen.questions, chosen.count)
-    if chosen.half:
-        return half(questions, chosen)
-    engine: Any = start(chosen.model, chosen.dtype, chosen.batch_tokens)
+    engine: Any = start(str(chosen.model), "float32", chosen.batch_tokens)
     asks = {kind: make_asks(questions, kind) for kind in chosen.kinds}
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        folder_of_model = engine._running.loaded.model.config._name_or_path
-        peer = Peer(chosen.peer_python, folder_of_model, chosen.dtype, asks, Path(folder)) if chosen.peer_python else None
-        for kind in chosen.kinds:
-            rows += compare(kind, asks[kind], engine, peer, chosen)
-        if peer:
-            peer.close()
-    return rows
+    if not chosen.only_half:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = engine._running.loaded.model.config._name_or_path
+            peer = Peer(chosen, checkpoint, asks, Path(folder)) if chosen.peer_python.is_file() else None
+            for kind in chosen.kinds:
+                rows += compare(kind, asks[kind], engine, peer, chosen)
+            if peer:
+                peer.close()
+    return rows if chosen.no_half else rows + half(engine, asks, chosen)
 
 
 def main() -> None:
     """Prints a table, or one JSON object."""
+    from vidground_core.models import cache_folder
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=Path, required=True)
-    parser.add_argument("--model", required=True, help="a GGUF file or a folder; SmolLM2-135M for the numbers in the docs")
-    parser.add_argument("--peer-python", type=Path, help="the interpreter that has lm_eval; without it only the limit is measured")
+    parser.add_argument("--questions", type=Path, default=ROOT / ".." / "shared" / "data" / "nextqa" / "test.csv")
+    parser.add_argument("--model", type=Path, default=cache_folder() / "test-models" / "smollm2-135m-instruct.gguf")
+    parser.add_argument("--peer-python", type=Path, default=ROOT / ".venv-lmeval" / "bin" / "python", help="the interpreter with lm_eval")
     parser.add_argument("--count", type=int, default=1_000)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--chunks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=1, help="passes of engine and limit over each chunk")
     parser.add_argument("--peer-batches", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--tries", type=int, default=32, help="questions on which the peer's batch sizes are tried")
     parser.add_argument("--batch-tokens", type=int)
-    parser.add_argument("--half", action="store_true", help="compares bfloat16 with float32 instead")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: processor seconds, for a machine with other work on it")
+    parser.add_argument("--only-half", action="store_true", help="bfloat16 beside float32 alone")
+    parser.add_argument("--no-half", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    missing = next((str(path) for path in (chosen.questions, chosen.model) if not path.exists()), "")
+    if missing:
+        print(json.dumps({"benchmark": "scoring", "missing": f"{missing} is not there: --questions and --model (`make test-models`)"}))
+        return
+    if chosen.quick:
+        chosen.count, chosen.chunks, chosen.peer_batches = 48, 1, [16]
     rows = measure(chosen)
     if chosen.json:
-        sys.stdout.write(json.dumps({"benchmark": "scoring", "rows": rows}) + "\n")
+        print(json.dumps({"benchmark": "scoring", "rows": rows}))
         return
     for row in rows:
-        sys.stdout.write(f"{row['what']:<42}{row['value']:>8.3f}  aim {row['aim']:<5} ({row['limit']})\n")
+        print(f"{row['what']:<46}{row['value']:>8.2f} {row['unit']:<12}{row['limit']:>8.2f}{row['ratio']:>7.2f}  aim {row['aim']}")
 
 
 if __name__ == "__main__":

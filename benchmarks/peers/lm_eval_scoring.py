@@ -1,6 +1,6 @@
 """lm-evaluation-harness scoring the questions of benchmarks/scoring.py, in an environment of its own; run by that script.
 
-    python lm_eval_scoring.py MODEL DTYPE FOLDER CLOCK
+    python lm_eval_scoring.py MODEL DTYPE FOLDER CLOCK THREADS
 
 FOLDER holds a JSONL file a kind of question, each row with `prompt`, `choices` and `gold`. Reads lines of JSON, {"kind", "batch"}, and
 answers each with {"seconds", "scores", "tokens"}: the time of `loglikelihood` alone, the log-probability of each option of each question,
@@ -52,7 +52,7 @@ def main() -> None:
     import torch
     from lm_eval.models.huggingface import HFLM
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(sys.argv[5]))
     model, dtype, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     loaded = HFLM(pretrained=model, dtype=dtype, device="cpu", batch_size=1)
     clock = time.process_time if sys.argv[4] == "cpu" else time.perf_counter
