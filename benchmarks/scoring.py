@@ -302,7 +302,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--chunks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=1, help="passes of engine and limit over each chunk")
-    parser.add_argument("--peer-batches", type=int, nargs="+", default=[8, 16, 32, 64])
+    parser.add_argument("--peer-batches", type=int, nargs="+", default=[1, 4, 8, 16, 32])
     parser.add_argument("--tries", type=int, default=32, help="questions on which the peer's batch sizes are tried")
     parser.add_argument("--batch-tokens", type=int)
     parser.add_argument("--threads", type=int, default=1)

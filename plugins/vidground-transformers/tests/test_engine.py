@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +273,31 @@ def test_the_plugin_registers_the_engine() -> None:
 
     (point,) = (point for point in entry_points(group="vidground") if point.name == "transformers")
     assert point.load().vidground_register_engines() == [TransformersEngine]
+
+
+def test_a_stream_answers_what_a_list_does(nano: str, video: Path, started: Callable[..., TransformersEngine]) -> None:
+    """Scored and generated, shown and blind, in several windows: made ready in one thread and answered in another."""
+    engine = started(nano, max_new_tokens=6)
+    given = [
+        Ask((("user", (*((Clip(str(video), frames=2),) if number % 5 == 0 else ()), f"is number {number} red ?")),), tails)
+        for number, tails in enumerate([("red", "blue and red"), ()] * 60)
+    ]
+
+    async def feed() -> AsyncIterator[tuple[str, Ask]]:
+        for place, ask in enumerate(given):
+            yield str(place), ask
+
+    async def collect() -> dict[str, Reply]:
+        return {token: reply async for token, reply in engine.answer(feed())}
+
+    engine.window, before = 32, engine.window
+    try:
+        streamed = asyncio.run(collect())
+    finally:
+        engine.window = before
+    for place, expected in enumerate(engine.answer_batch(given)):
+        found = streamed[str(place)]
+        assert (found.status, found.text, found.usage) == ("answered", expected.text, expected.usage)
+        assert found.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
+        assert found.usage[0] > 0
+        assert (found.usage[1] > 0) is (not given[place].continuations)

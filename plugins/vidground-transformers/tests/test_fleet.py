@@ -19,6 +19,9 @@ from vidground_transformers.engine import TransformersConfig, TransformersEngine
 
 from vidground_core import Ask, Clip, EngineError, Reply
 
+# One fleet for the module: all its tests in one process.
+pytestmark = pytest.mark.xdist_group("fleet")
+
 COUNT = 40
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,14 @@ class Encoder:
         self.template = getattr(processor, "chat_template", None) or getattr(self.tokenizer, "chat_template", None)
         self.films = getattr(processor, "video_processor", None) is not None
         self.pictures = getattr(processor, "image_processor", None) is not None
+        # A fast tokenizer that is told how to pad in one thread while another decodes raises "Already borrowed".
+        self._one_at_a_time = threading.Lock()
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of generated tokens, without special ones."""
+        with self._one_at_a_time:
+            text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text
 
     def encode_texts(self, asks: Sequence[Ask]) -> list[Encoded]:
         """The tokens of asks without clips, all through the tokenizer at once."""
@@ -72,7 +81,8 @@ class Encoder:
         return Encoded(ask, encoded["input_ids"][0].tolist(), aligned, tensors, tails)
 
     def _tokens(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        return self.tokenizer(list(texts), add_special_tokens=special)["input_ids"] if texts else []
+        with self._one_at_a_time:
+            return self.tokenizer(list(texts), add_special_tokens=special)["input_ids"] if texts else []
 
     def _clips(self, ask: Ask) -> Sequence[Clip]:
         if ask.clips and not (self.films or self.pictures):
@@ -105,7 +115,8 @@ class Encoder:
         media: dict[str, Any] = {"images": images} if images else {}
         if films:
             media |= {"videos": films, "video_metadata": metadata, "do_sample_frames": False}
-        encoded = self.processor(text=[text], return_tensors="pt", add_special_tokens=not self.template, **media)
+        with self._one_at_a_time:
+            encoded = self.processor(text=[text], return_tensors="pt", add_special_tokens=not self.template, **media)
         return {name: torch.as_tensor(value) for name, value in encoded.items() if name != "video_metadata"}
 
     def _render(self, ask: Ask, clips: dict[Clip, Frames]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,9 @@ def settings(ask: Ask) -> Mapping[str, float]:
     return found
 
 
-def generate(model: Any, batch: Sequence[Encoded], *, vocabulary: Vocabulary, tokenizer: Any, most: int) -> list[Reply]:
+def generate(
+    model: Any, batch: Sequence[Encoded], *, vocabulary: Vocabulary, decode: Callable[[Sequence[int]], str], most: int
+) -> list[Reply]:
     """Answers of at most `most` tokens, without special tokens."""
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
@@ -51,10 +53,7 @@ def generate(model: Any, batch: Sequence[Encoded], *, vocabulary: Vocabulary, to
     with torch.inference_mode():
         out = model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([draw]))
     answers = [_answer(row, vocabulary) for row in out[:, width:].tolist()]
-    return [
-        Reply("answered", text=tokenizer.decode(answer, skip_special_tokens=True), usage=(len(item.ids), len(answer)))
-        for item, answer in zip(batch, answers, strict=True)
-    ]
+    return [Reply("answered", text=decode(answer), usage=(len(item.ids), len(answer))) for item, answer in zip(batch, answers, strict=True)]
 
 
 def _answer(tokens: Sequence[int], vocabulary: Vocabulary) -> list[int]:

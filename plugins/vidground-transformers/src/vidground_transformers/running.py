@@ -84,7 +84,7 @@ class Running:
     def _run(self, batch: Sequence[Encoded], *, room: int) -> list[Reply]:
         if not room:
             return self.scorer.score(batch)
-        return generate(self.loaded.model, batch, vocabulary=self.loaded.vocabulary, tokenizer=self.encoder.tokenizer, most=room)
+        return generate(self.loaded.model, batch, vocabulary=self.loaded.vocabulary, decode=self.encoder.decode, most=room)
 
     def _room(self, ask: Ask) -> int:
         """The most tokens to generate: 0 for an ask with continuations."""
