@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -332,3 +333,28 @@ def test_importing_the_package_imports_no_sdk() -> None:
     script += "sys.exit(sorted({'openai', 'aiohttp', 'PIL', 'av'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_vg_detect_asks_a_server_and_goes_on(faults: ModuleType, tmp_path: Path, vg: Callable[..., Any]) -> None:
+    rows = [
+        {"id": f"q{number}", "question": f"What is it? #q{number}", "options": ["a dog", "a cat", "a tree"], "answer": "a cat"}
+        for number in range(12)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with faults.FaultServer() as server:
+        command = ["detect", f"canonical:{tmp_path / 'rows.jsonl'}", "--detector", "blind-llm", "--engine", "openai", "--model", "small"]
+        command += ["--set", f"engine.base_url={server.url}", "--set", "engine.api_key_env=SOME_KEY", "--json"]
+        command += ["--set", "engine.extra_body.top_k=3", "--set", "engine.extra_body.temperature=null"]
+        for out in ("a", "b"):
+            done = vg(*command, "--out", tmp_path / out, "--store", tmp_path / "s.sqlite", env={"SOME_KEY": "very-secret"})
+            assert done.code == 0, done.err
+            (counts,) = done.json["detectors"]
+            assert (counts["asked"], counts["reused"], counts["failed"]) == ((36, 0, 0) if out == "a" else (0, 36, 0))
+        assert server.requests == {f"q{number}": 3 for number in range(12)}
+        assert "authorization: bearer very-secret" in server.headers[0].lower()
+        assert (server.bodies[0]["top_k"], "temperature" in server.bodies[0]) == (3, False)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"very-secret" in path.read_bytes()]
+        texts = vg(*command, "--out", tmp_path / "c", "--set", "blind-llm.scoring=texts", env={"SOME_KEY": "very-secret"})
+        assert texts.code == 2
+        assert "detector 'blind-llm' needs logprobs, which engine 'openai' with model 'small' cannot do; engines that can" in texts.err
+        assert server.requests.total() == 36
