@@ -61,8 +61,8 @@ def audit(
     flags = options.given(detectors=detectors, model=model, engine=engine, executor=executor)
     flags |= options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
     flags |= options.given(max_cost=max_cost, max_tokens=max_tokens, shard=shard)
-    if shard and out is None and not store:
-        raise ConfigError(f"--shard {shard}: a share of an audit is worth keeping only for its replies: name --out DIR, or --store FILE")
+    if out is None and not store:
+        _refuse_without_a_place({"--shard": shard, "--max-cost": max_cost, "--max-tokens": max_tokens})
     with options.given_or_temporary(out) as folder:
         if judged:
             result = _merged(session, judged, folder, {**flags, **options.given(datasets=datasets, sets=sets)})
@@ -71,6 +71,14 @@ def audit(
     if out is None:
         result = _without_out(result)
     session.output.result(result, lambda: _show(session.output, result, format_))
+
+
+def _refuse_without_a_place(flags: Mapping[str, Any]) -> None:
+    for flag, value in flags.items():
+        if value is not None:
+            raise ConfigError(
+                f"{flag} {value} ends before the whole is audited, and without --out its replies are lost: name --out DIR, or --store FILE"
+            )
 
 
 def _audited(session: Session, datasets: list[str], out: Path, flags: dict[str, Any], sets: list[str] | None) -> dict[str, Any]:
