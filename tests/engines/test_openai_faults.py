@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 
 from vidground_core import Ask, EngineError, OpenAIConfig, OpenAIEngine, Probe, ProbeConfig, ProbeDetector, Question, Reply, Tally, Verdict
+from vidground_core.engines.concurrency import ConcurrencyLimit
+from vidground_core.engines.openai_sending import Sender
+from vidground_core.engines.openai_transport import connect
 from vidground_core.records import reply_key
 from vidground_core.runs.executor import ExecutorConfig
 from vidground_core.runs.layout import Layout
@@ -300,6 +304,41 @@ def test_a_server_that_fails_every_ask_is_given_up_after_64(faults: ModuleType, 
         with pytest.raises(EngineError, match="failed 64 asks one after the other; the last: the server answered 400: no chat template"):
             run(tmp_path, engine_of(server.url, concurrency=4), number=300)
         assert 64 <= server.requests.total() < 64 + 4
+
+
+def test_a_server_that_breaks_down_is_given_up_and_what_it_answered_is_kept(faults: ModuleType, tmp_path: Path) -> None:
+    broken = {f"q{index}": [faults.Fault(503)] * 9 for index in range(50, 300)}
+    with faults.FaultServer(broken) as server:
+        engine = engine_of(server.url, attempts=1)
+        with pytest.raises(EngineError, match="failed 64 asks one after the other; the last: the server answered 503"):
+            run(tmp_path, engine, number=300)
+        assert set(stored(tmp_path, engine, number=300)) == {f"q{index}" for index in range(50)}
+
+
+def test_a_long_row_of_refused_asks_is_no_reason_to_give_up_a_server_that_answers(faults: ModuleType, tmp_path: Path) -> None:
+    with faults.FaultServer({f"q{index}": [faults.Fault(400, body=b"{}")] for index in range(10, 150)}) as server:
+        with pytest.raises(FinishedWithFailuresError, match="140 of 160 asks stayed failed"):
+            run(tmp_path, engine_of(server.url, concurrency=4), number=160)
+        assert server.answers.total() == 20
+
+
+def test_time_spent_waiting_for_others_is_not_counted_against_the_deadline(faults: ModuleType) -> None:
+    async def drive(url: str) -> list[Reply]:
+        engine = engine_of(url, timeout=0.5, deadline=0.5)
+
+        async def content(ask: Ask) -> bytes:
+            return json.dumps(engine.request_body(ask)).encode()
+
+        transport = connect(engine.config, "none")
+        sender = Sender(engine.config, transport, ConcurrencyLimit(1), content, key="none")
+        try:
+            return await asyncio.gather(*(sender.reply(ask_of(f"q{index}")) for index in range(30)))
+        finally:
+            await transport.close()
+
+    with faults.FaultServer(latency=0.05) as server:  # 1.5 s, one after the other
+        assert {reply.status for reply in asyncio.run(drive(server.url))} == {"answered"}
+        assert server.most == 1
 
 
 def test_a_wait_longer_than_the_deadline_fails_at_once(faults: ModuleType, tmp_path: Path) -> None:

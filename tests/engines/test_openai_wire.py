@@ -223,6 +223,44 @@ def test_an_echo_of_a_wrong_shape(body: dict[str, Any], said: str) -> None:
     assert error(body, "cat", config=COMPLETIONS).startswith(said)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+SOUND = {
+    "letters": (letters(("A", 0.4), (" A", 0.2), ("B", 0.1), ("x", 0.05), ("y", 0.02)), ("A", "B", "C"), CHAT),
+    "text": (_text(content="B. a cat"), (), CHAT),
+    "echo": (_echo(PROMPT, _tail([" a", " cat"], [-1.0, -2.0])), ("a cat",), COMPLETIONS),
+}
+
+
+def _places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [path, *(place for key, value in inner for place in _places(value, (*path, key)))]
+
+
+@given(st.sampled_from(sorted(SOUND)), st.data())
+def test_whatever_stands_in_a_response_it_is_a_sound_reply_or_a_failed_one(kind: str, data: st.DataObject) -> None:
+    sound, continuations, config = SOUND[kind]
+    place, value = data.draw(st.sampled_from(_places(sound)[1:])), data.draw(JSON)
+    body = copy.deepcopy(sound)
+    node = body
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    reply = reply_of(body, ask(*continuations), config)
+    assert all(type(count) is int and count >= 0 for count in reply.usage)
+    if reply.status == "failed":
+        assert reply.error
+    elif continuations:
+        assert len(reply.logprobs) == len(reply.tokens) == len(continuations)
+        assert all(math.isfinite(number) and number <= 0 for number in reply.logprobs)
+    else:
+        assert reply.text.strip()
+    assert reply_of(value, ask(*continuations), config).status == "failed"
+
+
 def test_small_readings() -> None:
     assert [is_letter(text) for text in ("A", "j", "4", "AB", "", " ", "猫")] == [True, True, True, False, False, False, False]
     assert [plain(text) for text in ("A", " A", "ĠA", "▁A\n", "\n\nA")] == ["A"] * 5

@@ -66,6 +66,10 @@ class OpenAIEngine(Engine[OpenAIConfig]):
         """Finds the key. Raises EngineError where there is none and OpenAI itself is asked; the server is first heard by the first ask."""
         self._identity  # noqa: B018 - raises where no model is named
         self._key = find_key(self.config)
+        # A second of imports; here they hold up no event loop.
+        import aiohttp  # noqa: F401
+        import openai  # noqa: F401
+
         if not self.priced:
             logger.info("no price is known for the model %r: tokens are counted, cost is not; engine.prices names one", self.config.model)
 

@@ -38,7 +38,7 @@ class OpenAIConfig(EngineConfig):
     organization_env: str = Field("OPENAI_ORG_ID", description="Name of the environment variable that holds the organization, if any.")
     concurrency: int = Field(64, ge=1, le=4096, description="Most requests under way; how many really are adapts to latency and refusals.")
     timeout: float = Field(120.0, gt=0, description="Seconds that one request may take.")
-    deadline: float = Field(600.0, gt=0, description="Seconds that one ask may take, all its attempts and waits together.")
+    deadline: float = Field(600.0, gt=0, description="Seconds that one ask may take: its requests and the waits between them.")
     attempts: int = Field(6, ge=1, description="Most requests for one ask before it is a failed reply.")
     max_new_tokens: int = Field(512, ge=1, description="Most tokens of an answer where the ask does not say.")
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(

@@ -31,9 +31,10 @@ class StoppedSending(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """An attempt that failed and may be made again, not before `wait` seconds where the server says so."""
+    """An attempt of so many seconds that failed and may be made again, not before `wait` seconds where the server says so."""
 
     reason: str
+    seconds: float = 0.0
     wait: float | None = None
     unreachable: bool = False
 
@@ -41,8 +42,8 @@ class _Again:
 class Sender:
     """Sends asks until each has a reply, for one event loop. `content` makes an ask's body; `key` is masked in every text.
 
-    Raises EngineError where the server is given up: it knows neither key nor model, cannot be reached, or failed `MOST_IN_A_ROW` asks one
-    after the other.
+    Raises EngineError where the server is given up: it knows neither key nor model, cannot be reached, failed `MOST_IN_A_ROW` asks one
+    after the other, or refused that many before it ever answered one.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Sender:
         self.limit = limit
         self.answers = 0
         self._config, self._transport, self._content, self._key = config, transport, content, key
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = self._refused = 0
         self._stopped = False
         self._sleepers: set[asyncio.Future[None]] = set()
 
@@ -71,28 +72,26 @@ class Sender:
         if reply.status == "answered":
             self.answers += 1
             self._failed_in_a_row = 0
-            return reply
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= MOST_IN_A_ROW:
+        elif self._failed_in_a_row >= MOST_IN_A_ROW or (not self.answers and self._refused >= MOST_IN_A_ROW):
             raise self._dead(f"failed {MOST_IN_A_ROW} asks one after the other; the last: {reply.error}", "see what it logs")
         return reply
 
     async def _attempts(self, ask: Ask, content: bytes) -> Reply:
-        clock = asyncio.get_running_loop().time
-        began, answers = clock(), self.answers
-        last, unreachable = _Again("no attempt was made"), 0
+        answers, spent, unreachable = self.answers, 0.0, 0
+        last = _Again("no attempt was made")
         for attempt in range(1, self._config.attempts + 1):
-            outcome = await self._attempt(ask, content, began + self._config.deadline)
+            outcome = await self._attempt(ask, content, self._config.deadline - spent)
             if isinstance(outcome, Reply):
                 return outcome
             last = outcome
             unreachable += outcome.unreachable
             if unreachable == attempt and answers == self.answers and attempt >= self._connections():
                 raise self._dead(f"cannot be reached: {last.reason}", "check the address, and that the server runs")
-            wait = wait_seconds(attempt, outcome.wait)
             if attempt == self._config.attempts:
                 break
-            if clock() + wait >= began + self._config.deadline:
+            wait = wait_seconds(attempt, outcome.wait)
+            spent += outcome.seconds + wait
+            if spent >= self._config.deadline:
                 asked = f", to be asked again in {outcome.wait:.3g} s" if outcome.wait else ""
                 return self._failed(f"{last.reason}{asked}; its deadline of {self._config.deadline:g} s is over after attempt {attempt}")
             await self._sleep(wait)
@@ -102,33 +101,32 @@ class Sender:
         """A server that has never answered is given up sooner."""
         return self._config.attempts if self.answers else min(_FIRST_CONNECTIONS, self._config.attempts)
 
-    async def _attempt(self, ask: Ask, content: bytes, deadline: float) -> Reply | _Again:
+    async def _attempt(self, ask: Ask, content: bytes, left: float) -> Reply | _Again:
+        """One request, at most `left` seconds long. Waiting for its turn among others is not counted: their number is ours to choose."""
         clock = asyncio.get_running_loop().time
         permit = await self.limit.acquire()
         try:
             if self._stopped:
                 raise StoppedSending
             began = clock()
-            seconds = min(self._config.timeout, deadline - began)
-            if seconds <= 0:
-                return self._failed(f"not sent: its deadline of {self._config.deadline:g} s was over while it waited for others")
             try:
-                response = await self._transport.send(content, seconds)
+                response = await self._transport.send(content, min(self._config.timeout, left))
             except NoResponseError as error:
                 self.limit.overloaded(permit)
-                return _Again(self.masked(str(error)), unreachable=error.kind == "unreachable")
+                return _Again(self.masked(str(error)), clock() - began, unreachable=error.kind == "unreachable")
+            seconds = clock() - began
             if response.status in _BUSY or response.status >= 500:
                 self.limit.overloaded(permit)
             else:
-                self.limit.succeeded(clock() - began)
-            return self._read(ask, response)
+                self.limit.succeeded(seconds)
+            return self._read(ask, response, seconds)
         finally:
             self.limit.release()
 
-    def _read(self, ask: Ask, response: Response) -> Reply | _Again:
+    def _read(self, ask: Ask, response: Response, seconds: float) -> Reply | _Again:
         try:
             body = json.loads(response.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if response.status == 200:
             try:
@@ -136,9 +134,9 @@ class Sender:
                     raise MalformedError(f"the response is no JSON: {response.body[:80]!r}")
                 return read_reply(body, ask, self._config)
             except MalformedError as error:
-                return _Again(self.masked(str(error)))
+                return _Again(self.masked(str(error)), seconds)
             except FinalError as error:
-                return Reply("failed", error=self.masked(str(error)), usage=usage_of(body))
+                return self._refusal(self.masked(str(error)), usage_of(body))
         said = self.masked(error_text(body) or response.body[:200].decode("utf-8", "replace"))
         reason = f"the server answered {response.status}: {said or 'nothing more'}"
         if self._shuts_out(response.status, body):
@@ -147,8 +145,8 @@ class Sender:
                 f"check the model's name, the address, and the key in the environment variable {self._config.api_key_env!r}",
             )
         if response.status in _BUSY or response.status >= 500:
-            return _Again(reason, retry_after(response.headers))
-        return Reply("failed", error=reason)
+            return _Again(reason, seconds, retry_after(response.headers))
+        return self._refusal(reason)
 
     def _shuts_out(self, status: int, body: object) -> bool:
         error = body.get("error") if isinstance(body, dict) else None
@@ -177,7 +175,14 @@ class Sender:
         return _SECRET.sub("***", text)
 
     def _failed(self, reason: str) -> Reply:
+        """The server is down or overloaded: the next ask may fare no better."""
+        self._failed_in_a_row += 1
         return Reply("failed", error=reason)
+
+    def _refusal(self, reason: str, usage: tuple[int, int] = (0, 0)) -> Reply:
+        """This ask is not answered; the next may be."""
+        self._refused += 1
+        return Reply("failed", error=reason, usage=usage)
 
     def _dead(self, reason: str, remedy: str) -> EngineError:
         return EngineError(f"the server {address(self._config)} {reason}\n{remedy}; replies so far are kept, the same command goes on")

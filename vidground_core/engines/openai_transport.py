@@ -65,9 +65,8 @@ def _client(config: OpenAIConfig, key: str) -> Any:
     import openai
 
     organization = os.environ.get(config.organization_env) or None
-    return openai.AsyncOpenAI(
-        api_key=key, base_url=address(config), organization=organization, max_retries=0, http_client=openai.DefaultAioHttpClient()
-    )
+    http = openai.DefaultAioHttpClient()
+    return openai.AsyncOpenAI(api_key=key, base_url=address(config), organization=organization, max_retries=0, http_client=http)
 
 
 class _Session:
@@ -79,7 +78,8 @@ class _Session:
         self._client = _client(config, key)
         headers = {**self._client.default_headers, **self._client.auth_headers}
         # Connections are as many as the concurrency limit says, and are kept while others wait.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=75, ttl_dns_cache=300)
+        certificates = _certificates(self._client) if address(config).startswith("https:") else True
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=75, ttl_dns_cache=300, ssl=certificates)
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={name: value for name, value in headers.items() if isinstance(value, str)},
@@ -131,6 +131,14 @@ class _SDK:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _certificates(client: Any) -> Any:
+    """The TLS settings that the SDK's own HTTP library makes, whichever of the two it uses (httpx, httpx2)."""
+    from importlib import import_module
+
+    (library,) = {base.__module__.partition(".")[0] for base in type(client._client).__mro__ if base.__name__ == "AsyncClient"}
+    return import_module(library).create_ssl_context()
 
 
 def _proxy(url: str) -> str | None:

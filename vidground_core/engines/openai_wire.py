@@ -84,7 +84,11 @@ def usage_of(body: Any) -> tuple[int, int]:
     if not isinstance(counted, Mapping):
         return 0, 0
     prompt, generated = counted.get("prompt_tokens"), counted.get("completion_tokens")
-    return prompt if isinstance(prompt, int) else 0, generated if isinstance(generated, int) else 0
+    return _count(prompt), _count(generated)
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and value > 0 else 0
 
 
 def error_text(body: Any) -> str:
@@ -268,9 +272,10 @@ def _log_sum(values: Sequence[float]) -> float:
 
 
 def _echoed(ask: Ask, choices: Sequence[Mapping[str, Any]]) -> list[tuple[float, int]]:
-    by_place = {choice.get("index"): choice for choice in choices}
-    if set(by_place) != set(range(len(choices))):
-        raise MalformedError(f"the choices are numbered {[choice.get('index') for choice in choices]}, expected 0 to {len(choices) - 1}")
+    numbers: list[Any] = [choice.get("index") for choice in choices]
+    if any(type(number) is not int for number in numbers) or sorted(numbers) != list(range(len(choices))):
+        raise MalformedError(f"the choices are numbered {numbers}, expected 0 to {len(choices) - 1}"[:200])
+    by_place = dict(zip(numbers, choices, strict=True))
     prompt, _ = _echo(by_place[0])
     return [_tail(text, prompt, *_echo(by_place[place])) for place, text in enumerate(ask.continuations, 1)]
 
