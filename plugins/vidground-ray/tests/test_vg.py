@@ -97,6 +97,15 @@ def alive(pids: set[int]) -> set[int]:
     return left
 
 
+def helpers(pids: set[int]) -> set[int]:
+    """Ray's two agents of a node: they do no work, and end a minute after a daemon that was killed."""
+    named = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            named[pid] = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return {pid for pid, name in named.items() if name.startswith((b"ray::DashboardAgent", b"ray::RuntimeEnvAgent"))}
+
+
 def stored(tmp_path: Path) -> int:
     with contextlib.closing(sqlite3.connect(tmp_path / "out" / "replies.sqlite")) as connection:
         (replies,) = connection.execute("SELECT count(*) FROM replies").fetchone()
@@ -123,9 +132,10 @@ def test_killed_and_resumed_it_asks_only_what_is_not_stored(command: Any, log: L
     with started(slow) as process:
         wait_until(lambda: sum(log.asked.values()) >= ASKS // 3)
         cluster = descendants(process.pid)
+        left = helpers(cluster)
         process.kill()
         process.wait()
-        wait_until(lambda: not alive(cluster))
+        wait_until(lambda: not alive(cluster - left))
     assert len(cluster) > 3
     kept, before = stored(tmp_path), sum(log.asked.values())
     assert 0 < kept < ASKS
@@ -139,6 +149,7 @@ def test_killed_and_resumed_it_asks_only_what_is_not_stored(command: Any, log: L
     assert len(log.asked) == ASKS
     assert max(log.asked.values()) <= 2
     assert stored(tmp_path) == ASKS
+    wait_until(lambda: not alive(left))
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_process(command: Any, log: Log, tmp_path: Path) -> None:
@@ -165,7 +176,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(command: Any, log: Log, tmp_
 def test_more_workers_than_this_machine_has_room_for(command: Any, log: Log) -> None:
     done = run(command("--set", "executor.workers=100000"))
     assert done.returncode == 2
-    assert done.stderr.startswith("error: executor 'ray': workers = '100000' with num_cpus = 0.5 need 50000 CPUs, this machine has ")
+    assert "error: executor 'ray': workers = '100000' with num_cpus = 0.5 need 50000 CPUs, this machine has " in done.stderr
     assert "fewer workers, or a smaller num_cpus: --set executor.num_cpus=" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -173,6 +184,7 @@ def test_more_workers_than_this_machine_has_room_for(command: Any, log: Log) -> 
 def test_a_cluster_that_is_not_there(command: Any, log: Log) -> None:
     done = run(command("--set", "executor.address=ray://127.0.0.1:1"))
     assert done.returncode == 2
-    assert done.stderr.startswith("error: executor 'ray': no cluster at address = 'ray://127.0.0.1:1': ")
+    assert "error: executor 'ray': no cluster at address = 'ray://127.0.0.1:1': " in done.stderr
+    assert "Warning" not in done.stderr
     assert "an address is empty (a cluster of its own), 'auto'" in done.stderr
     assert "Traceback" not in done.stderr

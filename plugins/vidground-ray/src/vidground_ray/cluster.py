@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -169,6 +170,7 @@ def _shipped(ray: Any) -> Any:
 
 
 def _silence(ray: Any) -> None:
+    warnings.filterwarnings("ignore", module=r"ray\.")
     # Ray prints what its daemons report of dead workers on standard output, where --json promises one object; it has no public switch.
     if hasattr(ray._private.worker, "_worker_logs_enabled"):
         ray._private.worker._worker_logs_enabled = False
