@@ -1,6 +1,6 @@
 """The executor `ray` on this machine: two workers against one on sleeping work, the cluster's fixed cost, the cost of an ask.
 
-    python benchmarks/ray_executor.py [--json] [--seconds 32]
+    python benchmarks/ray_executor.py [--json] [--quick] [--seconds 32]
 
 Needs Ray (`pip install 'vidground-ray[ray]'`). Each row is printed with the limit it is held against and the ratio to it. Sleeping work
 measures the executor and not the machine: an ask takes 10 ms in which nothing is computed, 8 asks to a batch.
@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--seconds", type=float, default=32.0, help="sleeping work, in seconds for one worker")
+    parser.add_argument("--quick", action="store_true", help="little work: the shape of the table, not its numbers")
     options = parser.parse_args()
+    if find_spec("ray") is None:
+        missing = "Ray: make test-backend-ray KEEP=1, or pip install 'vidground-ray[ray]'"
+        print(json.dumps({"benchmark": "ray_executor", "missing": missing}) if options.json else f"missing: {missing}")
+        return
     prepare()
-    rows = measure(options.seconds)
+    rows = measure(4.0 if options.quick else options.seconds)
     if options.json:
         print(json.dumps({"benchmark": "ray_executor", "rows": rows}, ensure_ascii=False))
         return
