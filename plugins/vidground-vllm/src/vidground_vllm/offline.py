@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import active_children, resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from vidground_core import Ask, EngineError, MissingBackendError, Reply
@@ -55,6 +55,7 @@ class Offline:
         self._config = config
         self._log = Log(config.log)
         self._guard = Guard()
+        before = set(active_children())
         try:
             with self._guard.marking():
                 self._llm = _loaded(checkpoint, arguments, self._log)
@@ -62,6 +63,7 @@ class Offline:
             self._guard.dismiss()
             self._log.discard()
             raise
+        self._processes = set(active_children()) - before
         self._engine = self._llm.llm_engine
         self._barred = _barred(checkpoint, config)
         self.modalities = _modalities(self._engine)
@@ -93,8 +95,14 @@ class Offline:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        parameters = SamplingParams(**request.parameters, output_kind=RequestOutputKind.FINAL_ONLY)
-        self._engine.add_request(name, dict(request.prompt), parameters, priority=request.priority)
+        try:
+            parameters = SamplingParams(**request.parameters, output_kind=RequestOutputKind.FINAL_ONLY)
+            self._engine.add_request(name, dict(request.prompt), parameters, priority=request.priority)
+        except Exception as error:
+            # What it says of a bad request are errors of several kinds, not all of them ValueErrors.
+            if type(error).__name__ == "EngineDeadError" or not self.alive:
+                raise
+            raise ValueError(str(error) or type(error).__name__) from error
 
     def step(self) -> list[Any]:
         """Waits for finished requests."""
@@ -104,6 +112,11 @@ class Offline:
         """Forgets requests."""
         if names:
             self._engine.abort_request(names)
+
+    @property
+    def alive(self) -> bool:
+        """Whether all of vLLM's processes run."""
+        return all(process.is_alive() for process in self._processes)
 
     def why_dead(self) -> str:
         """What vLLM's processes said of their end; empty where they said nothing."""

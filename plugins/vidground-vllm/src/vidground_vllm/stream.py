@@ -16,6 +16,8 @@ from vidground_vllm.asking import Request, Work
 
 # Threads that decode clips and encode prompts ahead of the model.
 _ENCODERS = 4
+# How often it is looked whether vLLM still runs, while nothing comes from it.
+_LOOK_SECONDS = 1.0
 
 
 class Core(Protocol):
@@ -29,6 +31,10 @@ class Core(Protocol):
 
     def abort(self, names: list[str]) -> None:
         """Forgets requests."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether vLLM's processes run; a `step` waits for ever for those that were killed."""
 
     def why_dead(self) -> str:
         """What vLLM said of its end; empty where it said nothing."""
@@ -58,7 +64,7 @@ class Stream:
         encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="vllm-encode")
         collector = asyncio.ensure_future(self._collect(asks, encoders))
         try:
-            while (item := await self._outbox.get()) is not None:
+            while (item := await self._next()) is not None:
                 if isinstance(item, BaseException):
                     raise item
                 for answered in item:
@@ -71,7 +77,16 @@ class Stream:
             await asyncio.gather(collector, return_exceptions=True)
             encoders.shutdown(wait=False, cancel_futures=True)
             self._inbox.put(None)
-            await asyncio.to_thread(worker.join)
+            # A thread that waits for a dead vLLM is left behind.
+            await asyncio.to_thread(worker.join, None if self._core.alive else _LOOK_SECONDS)
+
+    async def _next(self) -> list[tuple[str, Reply]] | BaseException | None:
+        while True:
+            try:
+                return self._outbox.get_nowait() if not self._outbox.empty() else await asyncio.wait_for(self._outbox.get(), _LOOK_SECONDS)
+            except TimeoutError:
+                if not self._core.alive and self._outbox.empty():
+                    return _dead(None, self._core.why_dead())
 
     async def _collect(self, asks: AsyncIterator[tuple[str, Ask]], encoders: ThreadPoolExecutor) -> None:
         try:
@@ -171,8 +186,8 @@ class _Flight:
         return [(token, following)]
 
 
-def _dead(error: Exception, cause: str) -> EngineError:
-    cause = cause or f"{type(error).__name__}: {_one_line(error)}"
+def _dead(error: Exception | None, cause: str) -> EngineError:
+    cause = cause or ("its process was killed" if error is None else f"{type(error).__name__}: {_one_line(error)}")
     return EngineError(f"the engine 'vllm' is dead: {cause}; replies so far are kept, the same command goes on from there")
 
 
