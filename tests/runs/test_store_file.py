@@ -329,12 +329,12 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_with_the_rest(drive: ModuleType,
     first = drive.LogEngine(drive.LogConfig(window=20))
     said = r"replies\.sqlite: replies cannot be stored: the disk is full \(\d+ kB free in .*\); make room\nwhat was stored before is kept; "
     with pytest.raises(RunDirectoryError, match=said):
-        drive.run(out, drive.bind(plain, first), rows=1_000, rows_per_part=1_000, store=store)
+        drive.run(out, drive.bind(plain, first), rows=1_000, store=store)
     stored = store_stats(store)["replies"]
     assert 100 < stored < len(first.asked) < 2_000
     filler.unlink()
     second = drive.LogEngine(drive.LogConfig(window=20))
-    (counts,) = drive.run(out, drive.bind(plain, second), rows=1_000, rows_per_part=1_000, store=store)
+    (counts,) = drive.run(out, drive.bind(plain, second), rows=1_000, store=store)
     assert (counts.asked, counts.reused, counts.failed) == (2_000 - stored, stored, 0)
     assert len(set(first.asked) | set(second.asked)) == 2_000
     assert len(set(first.asked) & set(second.asked)) == len(first.asked) - stored

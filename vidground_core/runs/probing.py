@@ -297,6 +297,8 @@ class ProbePass:
         counts = ShardCounts(asks=shard.asks, media=shard.media, failed=len(shard.failed))
 
         def write() -> ShardCounts:
+            # A finished shard is not replayed, so nobody would notice that its last replies never reached the disk.
+            self._session.store.flush()
             verdicts = self._shards.merged(part, shard.verdicts, shard.rows)
             return self._shards.commit(part, verdicts, counts, unanswered=None if shard.entangled else shard.unanswered)
 
