@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidground_core import Ask, Clip, OpenAIConfig, Reply
-from vidground_core.engines.openai_wire import endpoint, error_text, is_letter, plain, reply_of, request_body, usage_of
+from vidground_core.engines.openai_scores import plain
+from vidground_core.engines.openai_wire import endpoint, error_text, is_letter, reply_of, request_body, usage_of
 
 CHAT = OpenAIConfig(model="m", base_url="http://127.0.0.1:9/v1", top_logprobs=5)
 COMPLETIONS = OpenAIConfig(model="m", base_url="http://127.0.0.1:9/v1", api="completions")

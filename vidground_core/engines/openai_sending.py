@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from vidground_core.engines.backoff import retry_after, wait_seconds
 from vidground_core.engines.concurrency import ConcurrencyLimit
 from vidground_core.engines.openai_config import OpenAIConfig, address
+from vidground_core.engines.openai_scores import FinalError, MalformedError
 from vidground_core.engines.openai_transport import NO_KEY, NoResponseError, Response, Transport
-from vidground_core.engines.openai_wire import FinalError, MalformedError, error_text, read_reply, usage_of
+from vidground_core.engines.openai_wire import error_text, read_reply, usage_of
 from vidground_core.errors import EngineError, MediaError
 from vidground_core.records import Ask, Reply
 
