@@ -70,6 +70,8 @@ def _mend(distribution: str, missing: list[str]) -> str:
         return (
             f"python -m venv .venv-openrlhf && .venv-openrlhf/bin/pip install {distribution} (its own interpreter: its pins exclude trl's)"
         )
+    if "vllm" in missing:
+        return f"pip install '{distribution}[vllm]' (in an interpreter of its own, which engine.python names with engine.mode=server)"
     return f"pip install {distribution}"
 
 

@@ -12,7 +12,7 @@ from tempfile import mkstemp
 
 # "(EngineCore pid=12) ERROR 11-24 00:20:28 [core.py:1234] " before a line.
 _PREFIX = re.compile(r"^(?:\(\S+(?: pid=\d+)?\)\s+)*(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\]\s?)?")
-_EXCEPTION = re.compile(r"^(?:[\w.]*\.)?\w*(?:Error|Exception|Exit|Interrupt)\b:? ?.*|^\w[\w ]*: error: .*")
+_EXCEPTION = re.compile(r"^(?:[\w.]*\.)?\w*(?:Error|Exception|Exit|Interrupt)\b:? ?.*|^\s*[\w.-]+: error: .*")
 # They only point to another one.
 _POINTERS = ("See root cause above", "See stack trace", "Worker failed with error", "Failed core proc", "initialization failed", "leaked")
 _READ_BYTES = 256 * 1024
@@ -46,11 +46,7 @@ class Log:
         lines = self.lines()
         for number, line in enumerate(lines):
             if _EXCEPTION.match(line) and not any(pointer in line for pointer in _POINTERS):
-                told = (
-                    line
-                    if line.rstrip().rstrip(":") != line.rstrip() or "validation error" not in line
-                    else " ".join(lines[number : number + 3])
-                )
+                told = " ".join(lines[number : number + 3]) if "validation error" in line else line
                 return " ".join(told.split())[:300].rstrip(".")
         return ""
 
