@@ -62,7 +62,7 @@ class OpenAIConfig(EngineConfig):
     transport: Literal["aiohttp", "sdk"] = Field(
         "aiohttp",
         description="aiohttp: requests with the SDK's address, headers and certificates over a plain session; sdk: every request by the"
-        " SDK's own call, at about five times the processor time.",
+        " SDK's own call, at about three times the processor time.",
     )
 
     @field_validator("base_url")
