@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from vidground_core.errors import RunDirectoryError
 from vidground_core.records import Reply
+from vidground_core.runs import store as store_module
 from vidground_core.runs.store import COMMIT_SECONDS, ReplyStore
 
 
@@ -74,6 +76,50 @@ def test_the_first_reply_of_a_key_stays(tmp_path: Path) -> None:
         store.put(_key(1), Reply("answered", text="second"))
         store.flush()
         assert store.get_many([_key(1)])[_key(1)].text == "first"
+
+
+def test_what_is_stored_is_given_out_also_while_another_reply_to_the_key_waits(tmp_path: Path) -> None:
+    with ReplyStore(tmp_path / "s.sqlite") as store:
+        store.put(_key(1), Reply("answered", text="first"))
+        store.flush()
+        store.put(_key(1), Reply("answered", text="second"))
+        assert store.get_many([_key(1)])[_key(1)].text == "first"
+
+
+def test_forty_thousand_keys_at_once_in_any_order_and_twice(tmp_path: Path) -> None:
+    with ReplyStore(tmp_path / "s.sqlite") as store:
+        for number in range(0, 20_000, 2):
+            store.put(_key(number), Reply("answered", text=f"{number}"))
+        store.flush()
+        found = store.get_many(_key(number % 20_000) for number in range(40_000, 0, -1))
+    assert {key: reply.text for key, reply in found.items()} == {_key(number): f"{number}" for number in range(0, 20_000, 2)}
+
+
+def test_put_waits_where_the_disk_cannot_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "WAITING_ROWS", 10)
+    with ReplyStore(tmp_path / "s.sqlite") as store:
+        other = sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        put = []
+
+        def work() -> None:
+            for number in range(100):
+                store.put(_key(number), Reply("answered", text="x"))
+                put.append(number)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        deadline = time.monotonic() + 30
+        while len(put) < 10 and time.monotonic() < deadline:
+            worker.join(timeout=0.1)
+        worker.join(timeout=0.2)
+        assert worker.is_alive()
+        assert 10 <= len(put) <= 20  # those that wait, and the group that cannot be written
+        other.execute("ROLLBACK")
+        other.close()
+        worker.join()
+        store.flush()
+        assert len(store) == 100
 
 
 def test_two_processes_share_one_new_store(tmp_path: Path) -> None:
