@@ -141,14 +141,17 @@ def run(arguments: list[str]) -> None:
 def report(kills: int, seed: int, log: Path, arguments: list[str]) -> dict[str, Any]:
     """Kills at random moments, then a run to the end; for each session what it took, answered and left in the store."""
     import vidground_core.experiments.detection as detection
+    from vidground_core.cli.app import build_app
+    from vidground_core.plugins import load_registry
     from vidground_core.runs.options import RunnerOptions
 
+    build_app(load_registry())  # imports what every child needs
     detection.RunnerOptions = lambda **options: RunnerOptions(rows_per_part=200, **options)  # type: ignore[misc, assignment]
     store, draw, sessions = Path(arguments[arguments.index("--out") + 1]) / "replies.sqlite", random.Random(seed), []
     for kill in range(kills + 1):
         start = len(lines(log))
         # Every fifth is killed while it starts, before or just after its first ask.
-        wanted = -1 if kill == kills else 0 if kill % 5 == 4 else draw.randrange(1, 300)
+        wanted = -1 if kill == kills else 0 if kill % 5 == 4 else draw.randrange(1, 150)
         code = killed(log, arguments, asks=wanted, seconds=draw.random() * (0.2 if wanted == 0 else 0.06))
         now = lines(log)[start:]
         session = {word: [key for said, key in now if said == word] for word in ("taken", "answered")}

@@ -20,7 +20,7 @@ from vidground_core.runs.store import ReplyStore
 from vidground_core.tables import read
 
 Vg = Callable[..., Any]
-KILLS, QUESTIONS, ROTATIONS, CONCURRENCY = 30, 2_400, 4, 8
+KILLS, QUESTIONS, ROTATIONS, CONCURRENCY = 30, 1_600, 4, 8
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def _logged(log: Path, word: str) -> list[str]:
 @pytest.mark.slow
 def test_killed_at_30_random_moments_nothing_committed_is_asked_again(world: Path, vg: Vg) -> None:
     """What may be asked again is what a kill found under way (at most `CONCURRENCY`) or answered within the last group commit."""
-    arguments = _command(world, "killed", "--set", "engine.seconds=0.001", "--set", f"engine.log={world / 'log'}")
+    arguments = _command(world, "killed", "--set", "engine.seconds=0.004", "--set", f"engine.log={world / 'log'}")
     seed = random.randrange(10**6)
     command = [sys.executable, str(world / "site" / "counting_engine.py"), str(KILLS), str(seed), str(world / "log"), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -95,22 +95,22 @@ def _started(arguments: list[str], log: Path, *, until: int) -> subprocess.Popen
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_takes_what_is_under_way_and_says_how_to_go_on(world: Path, vg: Vg, number: signal.Signals) -> None:
     log = world / "log"
-    arguments = _command(world, "out", "--limit", "100", "--set", f"engine.log={log}")
-    process = _started([*arguments, "--set", "engine.seconds=0.2"], log, until=12)
+    arguments = _command(world, "out", "--limit", "40", "--set", f"engine.log={log}")
+    process = _started([*arguments, "--set", "engine.seconds=0.1"], log, until=12)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     taken = _logged(log, "taken")
     assert (process.returncode, out) == (130, "")
     assert "interrupted; what was done is kept. Run the same command again to go on:\nvg detect " in err
     assert set(_logged(log, "answered")) == set(taken)
-    assert len(taken) < 400
+    assert len(taken) < 160
     with ReplyStore(world / "out" / "replies.sqlite") as store:
         assert len(store) == len(taken)
     assert json.loads((world / "out" / "run.json").read_text())["status"] == "interrupted"
     command = err.strip().splitlines()[-1].split()
     assert command[0] == "vg"
     ran = vg(*command[1:], "--json")
-    assert ran.json["detectors"][0]["asked"] == 400 - len(taken)
+    assert ran.json["detectors"][0]["asked"] == 160 - len(taken)
     assert set(Counter(_logged(log, "taken")).values()) == {1}
 
 
