@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def command(tmp_path: Path, log: Log) -> Callable[..., list[str]]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ENGINES)}
+    # Which token a cluster wants is between Ray and its user.
+    return {**os.environ, "PYTHONPATH": str(ENGINES), "RAY_AUTH_MODE": "disabled"}
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -185,6 +187,49 @@ def test_a_cluster_that_is_not_there(command: Any, log: Log) -> None:
     done = run(command("--set", "executor.address=ray://127.0.0.1:1"))
     assert done.returncode == 2
     assert "error: executor 'ray': no cluster at address = 'ray://127.0.0.1:1': " in done.stderr
-    assert "Warning" not in done.stderr
+    assert "warning" not in done.stderr.lower()
     assert "an address is empty (a cluster of its own), 'auto'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """A cluster that runs already, with a port for drivers of this machine and one for `ray://`."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        ports = one.getsockname()[1], other.getsockname()[1]
+    flags = ["--head", "--block", "--node-ip-address", "127.0.0.1", "--port", str(ports[0]), "--ray-client-server-port", str(ports[1])]
+    flags += ["--num-cpus", "4", "--include-dashboard", "false", "--object-store-memory", str(128 * 2**20), "--disable-usage-stats"]
+    with (
+        (tmp_path / "head.txt").open("w") as said,
+        subprocess.Popen(
+            [str(Path(sys.executable).parent / "ray"), "start", *flags], env=environment(), stdout=said, stderr=said
+        ) as process,
+    ):
+        try:
+            wait_until(lambda: all(listening(port) for port in ports))
+            yield ports
+        finally:
+            below = descendants(process.pid)
+            process.terminate()
+            process.wait(timeout=_PATIENCE)
+            for pid in alive(below):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_cluster_that_runs_already(command: Any, log: Log, head: tuple[int, int]) -> None:
+    done = run(command("--json", "--max-failures", "2", "--set", f"executor.address=ray://127.0.0.1:{head[1]}", poison=40))
+    assert done.returncode == 0, done.stderr
+    (counts,) = json.loads(done.stdout)["detectors"]
+    assert (counts["asked"], counts["failed"]) == (ASKS, 2)
+    assert "ray" not in done.stderr.lower(), done.stderr
+    assert len(log.asked) == ASKS
+    assert max(log.asked.values()) == 3
+    assert listening(head[0])

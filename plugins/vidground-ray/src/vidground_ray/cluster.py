@@ -106,6 +106,8 @@ class Cluster:
 
     def dismiss(self, actors: Sequence[Any]) -> None:
         """Lets workers close their engines, for a few seconds."""
+        if not actors:
+            return  # with none there may be no connection, and Ray would start a cluster to wait on nothing
         import ray
 
         with contextlib.suppress(Exception):
