@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vidground_core.events import Event
 from vidground_core.records import Probe, Question, Verdict
 from vidground_core.runs.layout import Layout
 from vidground_core.runs.options import RunnerOptions
@@ -90,17 +89,10 @@ def test_a_failed_ask_is_tried_again_after_a_thousand_others_so_that_its_shard_i
 ) -> None:
     detector, _ = _noting(drive)
     engine = drive.LogEngine(drive.LogConfig(failing="shown in 5 ", mends_after=1, window=16))
-    finished: list[tuple[str, int]] = []
     bound = drive.bind(detector, engine)
-
-    def heard(event: Event) -> None:
-        if event.name == "shard-finished":
-            finished.append((str(event.facts["part"]), len(engine.asked)))
-
     options = RunnerOptions(rows_per_part=100, retries=1)
-    run_detectors(Layout(tmp_path), drive.questions(2_000), [bound], options=options, on_event=heard)
+    run_detectors(Layout(tmp_path), drive.questions(2_000), [bound], options=options)
     places = [place for place, ask in enumerate(engine.asked) if "shown in 5 " in ask]
     assert len(places) == 4
     assert all(1_000 <= later - places[1] <= 1_064 for later in places[2:])
     assert len(engine.asked) == 4_002
-    assert dict(finished)["part-00000.parquet"] < 1_500
