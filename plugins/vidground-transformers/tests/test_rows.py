@@ -103,6 +103,19 @@ def test_a_question_is_one_row_and_the_beginning_runs_once() -> None:
     assert seen == [(1, 12), (4, 7 + 1 + 4 + 2), (3, 7 + 1 + 4 + 2), (1, 2 + 1 + 4)]
 
 
+def test_equal_continuations_run_once_and_tie_exactly() -> None:
+    model = small("Llama")
+    scorer = Scorer(model, VOCABULARY)
+    item = Encoded(Ask(()), [40, 41, 42], tails=([7, 8, 9], [30], [7, 8, 9], [8, 9], [30]))
+    with passes(model) as seen:
+        (reply,) = scorer.score([item])
+    assert seen == [(1, 3 + 2 + 0 + 1)]
+    assert reply.logprobs[0] == reply.logprobs[2]
+    assert reply.logprobs[1] == reply.logprobs[4]
+    assert reply.tokens == (3, 1, 3, 2, 1)
+    assert reply.logprobs == pytest.approx(plain(model, item), abs=1e-4)
+
+
 def test_the_output_matrix_is_applied_where_it_is_read() -> None:
     model = small("Llama")
     scorer = Scorer(model, VOCABULARY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vidground_core import Reply
@@ -41,15 +41,20 @@ class Scorer:
         self._beginning = Beginning(self.model)
 
     def score(self, batch: Sequence[Encoded]) -> list[Reply]:
-        """For each ask, log P(continuation | prompt), summed over the continuation's tokens, in nats, and the numbers of tokens."""
+        """For each ask, log P(continuation | prompt), summed over the continuation's tokens, in nats, and the numbers of tokens.
+
+        Equal continuations of an ask run once, so that they tie exactly.
+        """
         import torch
 
+        single = [replace(item, tails=tuple(list(tail) for tail in _different(item))) for item in batch]
         with torch.inference_mode():
-            sums = self._as_rows(batch) if self._in_one_row(batch) else self._after_prompts(batch)
+            sums = self._as_rows(single) if self._in_one_row(single) else self._after_prompts(single)
+        places = [{tail: place for place, tail in enumerate(_different(item))} for item in batch]
         return [
             Reply(
                 "answered",
-                logprobs=tuple(sums.get((row, place), 0.0) for place in range(len(item.tails))),
+                logprobs=tuple(sums.get((row, places[row][tuple(tail)]), 0.0) for tail in item.tails),
                 tokens=tuple(len(tail) for tail in item.tails),
                 usage=(len(item.ids) + sum(map(len, item.tails)), 0),
             )
@@ -108,6 +113,10 @@ class Scorer:
                 use_cache=True,
             ).logits[0]
         return _sums(logits, block.picks)
+
+
+def _different(item: Encoded) -> list[tuple[int, ...]]:
+    return list(dict.fromkeys(tuple(tail) for tail in item.tails))
 
 
 def _sums(logits: torch.Tensor, picks: Sequence[tuple[int, int, int, int]]) -> dict[tuple[int, int], float]:
