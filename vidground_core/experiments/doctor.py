@@ -72,6 +72,8 @@ def _mend(distribution: str, missing: list[str]) -> str:
         )
     if "vllm" in missing:
         return f"pip install '{distribution}[vllm]' (in an interpreter of its own, which engine.python names with engine.mode=server)"
+    if "ray" in missing:
+        return f"pip install '{distribution}[ray]'"
     return f"pip install {distribution}"
 
 
