@@ -136,3 +136,16 @@ def test_a_run_of_one_policy_made_before_chains_resumes(detected: Path, vg: Vg, 
     assert record["resolved"]["filter"] == {"name": "consensus"}
     assert record["passed"]["filter"] == {"name": "consensus"}
     assert vg(*command).json["filter"] == first["filter"]
+
+
+def test_an_audit_can_be_filtered_like_a_detection(detected: Path, vg: Vg, tmp_path: Path) -> None:
+    data = detected.parent
+    recorded = ("--detector", "recorded", "--set", f"recorded.path={data / 'judged.jsonl'}")
+    assert vg("audit", data / "rows.jsonl", *recorded, "--out", tmp_path / "a").code == 0
+    ran = vg("filter", tmp_path / "a", "--policy", "consensus", "--out", tmp_path / "f", "--json")
+    assert (ran.code, ran.json["kept"]) == (0, 44), ran.err
+    (tmp_path / "other.jsonl").write_text((data / "rows.jsonl").read_text())
+    assert vg("audit", data / "rows.jsonl", tmp_path / "other.jsonl", *recorded, "--out", tmp_path / "both").code == 0
+    refused = vg("filter", tmp_path / "both", "--out", tmp_path / "g")
+    assert refused.code == 2
+    assert f"name one of its data sets: {tmp_path / 'both' / 'rows.jsonl'}, {tmp_path / 'both' / 'other.jsonl'}" in refused.err

@@ -36,13 +36,20 @@ def filter_set(
 
     Without `policies` the assembly's filters are applied. `out` is self-contained: questions kept and dropped, decisions, verdicts and
     set-aside rows; with several policies the decisions of all but the last stand in `steps/` too. Raises RunDirectoryError where `source`
-    is no finished detection.
+    is no finished detection or audit.
     """
     record = read_record(source)
-    if record["verb"] != "detect" or not (source / "verdicts").is_dir():
-        raise RunDirectoryError(f"{str(source)!r} was made by 'vg {record['verb']}'; vg filter needs the directory of a 'vg detect'")
+    if record["verb"] not in ("detect", "audit") or not (source / "verdicts").is_dir():
+        below = [str(source / name) for name in record["resolved"].get("datasets", ())]
+        hint = f"; name one of its data sets: {', '.join(below)}" if below else ""
+        raise RunDirectoryError(
+            f"{str(source)!r} was made by 'vg {record['verb']}'; vg filter needs the directory of a 'vg detect', or of a 'vg audit' of one"
+            f" data set{hint}"
+        )
     if record["status"] != "done":
-        raise RunDirectoryError(f"{str(source)!r} is not finished ({record['status']}): run its vg detect again first, it resumes")
+        raise RunDirectoryError(
+            f"{str(source)!r} is not finished ({record['status']}): run its vg {record['verb']} again first, it resumes"
+        )
     chosen = list(policies) or assembly.filters()
     shown = {"filter": described(chosen[0])} if len(chosen) == 1 else {"filters": [described(policy) for policy in chosen]}
     resolved = {"source": str(source), "detection": record["resolved"], **shown}
