@@ -47,6 +47,7 @@ class Pool:
             while (found := await stream.replies.get()) is not None:
                 if isinstance(found, Exception):
                     raise found
+                self.room.release()
                 yield found
         finally:
             feeding.cancel()
@@ -193,7 +194,6 @@ class _Stream:
     def settle(self, token: str, reply: Reply) -> None:
         """Hands out a reply."""
         self._under_way -= 1
-        self._pool.room.release()
         self.replies.put_nowait((token, reply))
         self._end()
 
