@@ -3,8 +3,8 @@
     python benchmarks/vllm_engine.py [--count N] [--tokens N] [--repeats N] [--quick] [--json]
 
 SmolLM2-135M (`make test-models`) answers N prompts, greedily in at most --tokens tokens, and scores N lists of letters, of which `LLM.chat`
-does the same by one token with its 20 likeliest. Both take turns, each with an empty prefix cache; the ratio is that of their medians of
-seconds, higher is better. Also: the share of the prompt tokens of four rotations of a question that came from the cache. Runs in the
+does the same by one token with the log-probabilities of these letters. Both take turns, each with an empty prefix cache; the ratio is that
+of the medians of their seconds. Also: the share of the prompt tokens of four rotations of a question that came from the cache. Runs in the
 environment that `KEEP=1 make test-backend-vllm` makes; without vLLM or the model it says so.
 """
 
@@ -95,10 +95,11 @@ def measure(engine: Any, llm: Any, options: argparse.Namespace) -> list[dict[str
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     generating = [Ask((("user", (prompt,)),), sampling=(("max_tokens", float(options.tokens)),)) for prompt in prompts]
     letters = [Ask((("user", (prompt,)),), tuple("ABCD")) for prompt in prompts]
+    tokens = [llm.get_tokenizer().encode(letter, add_special_tokens=False)[0] for letter in "ABCD"]
     rows = []
     for what, asks, parameters in (
         (f"answers of {options.tokens} tokens", generating, SamplingParams(temperature=0, max_tokens=options.tokens)),
-        ("letters", letters, SamplingParams(temperature=0, max_tokens=1, logprobs=20)),
+        ("letters", letters, SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=tokens)),
     ):
         ways = (lambda asks=asks: through_engine(engine, asks), lambda chosen=parameters: llm.chat(chats, chosen, use_tqdm=False))
         ours, theirs = in_turn(llm, ways, options.repeats)

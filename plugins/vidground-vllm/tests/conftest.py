@@ -26,6 +26,8 @@ _TEMPLATE = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "vllm: needs vLLM, which has an environment of its own: make test-backend-vllm")
+    # vLLM leaves it to the garbage collector, which comes at any test.
+    config.addinivalue_line("filterwarnings", "ignore:Unclosed context <zmq:ResourceWarning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

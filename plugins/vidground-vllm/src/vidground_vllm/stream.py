@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,7 @@ from vidground_vllm.asking import Request, Work
 _ENCODERS = 4
 # How often it is looked whether vLLM still runs, while nothing comes from it.
 _LOOK_SECONDS = 1.0
+_GATHER_SECONDS = 0.02
 
 
 class Core(Protocol):
@@ -110,8 +112,13 @@ class Stream:
         try:
             while not (ended and answered == self._taken) and not self._stopped.is_set():
                 replies: list[tuple[str, Reply]] = []
+                idle = not flight.busy
                 while not self._inbox.empty() or not (flight.busy or replies or (ended and answered == self._taken)):
                     item = self._inbox.get()
+                    if idle and not ended:
+                        # The first step takes those along that are being encoded; what comes in a step waits for its end.
+                        idle = False
+                        time.sleep(_GATHER_SECONDS)
                     if item is None:
                         ended = True
                         if self._stopped.is_set():
