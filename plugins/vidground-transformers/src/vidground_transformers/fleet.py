@@ -126,6 +126,8 @@ class Fleet:
         return self._events
 
     def _post(self, event: _Event) -> None:
+        # Noted here, in the process's own thread: one may become ready while no stream listens.
+        self._note(*event)
         loop, events = self._loop, self._events
         if loop is not None and events is not None:
             # A loop that has closed meanwhile: the next stream finds out who is dead by itself.
@@ -151,7 +153,6 @@ class Fleet:
         try:
             while not (feeder.done() and stream.answered):
                 worker, what, value = await events.get()
-                self._note(worker, what, value)
                 for replied in stream.take(worker, what, value):
                     yield replied
                 stream.hand_out()
@@ -187,7 +188,7 @@ class Fleet:
         self._deaths[token] = self.died_with(token) + 1
 
     def forgive(self, token: str) -> None:
-        """An ask that was said to have failed may be asked again: most died beside another's cause."""
+        """Of an ask that is answered nothing is held against it, and one that failed may be asked again: most die of another's cause."""
         self._deaths.pop(token, None)
 
     def close(self) -> None:
@@ -242,6 +243,7 @@ class _Stream:
             worker.productive = True
             (session, token), reply = value
             if worker.held.pop((session, token), None) is not None and session == self._session:
+                self._fleet.forgive(token)
                 replies.append((token, reply))
         elif what == "dead":
             lost = self._take_back(worker)
