@@ -64,7 +64,9 @@ def test_an_engine_that_cannot_is_refused_and_the_able_are_named(make_plugin: Ca
     """
     make_plugin("deaf", source)
     made = assembly("deaf,transformers", detectors=("frame-shuffled",), model="nano", engine={"name": "deaf"})
-    with pytest.raises(EngineError, match=r"'frame-shuffled' needs .*video.* which engine 'deaf' .* cannot do; .* model: openai, transformers"):
+    with pytest.raises(
+        EngineError, match=r"'frame-shuffled' needs .*video.* which engine 'deaf' .* cannot do; .* model: openai, transformers"
+    ):
         made.detector("frame-shuffled")
 
 

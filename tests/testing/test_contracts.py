@@ -218,7 +218,11 @@ class Detectors:
         (Detectors.TagReader, "tags change nothing", "a verdict depends on the question's tags"),
         (Detectors.Prompter, "asks do not know the answer", "question 'c0-0' is asked differently when its answer is another"),
         (Detectors.Careless, "failed replies are no answers", "'c0-0' is called answered=False though every reply failed"),
-        (Detectors.Needy, "needs are known capabilities", "needs ['telepathy'], which is none of text, letters, logprobs, images, video, sampling"),
+        (
+            Detectors.Needy,
+            "needs are known capabilities",
+            "needs ['telepathy'], which is none of text, letters, logprobs, images, video, sampling",
+        ),
     ],
 )
 def test_a_detector_that_breaks_a_rule_is_told_which(component: type[Component[Any]], check: str, message: str) -> None:
