@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import pytest
@@ -149,3 +150,22 @@ def test_a_stream_that_is_closed_early_ends_after_the_batch_that_runs() -> None:
     asyncio.run(some())
     assert not threads()
     assert len(ran) < 1000
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.001, 0.01])
+def test_a_stream_that_is_closed_while_batches_wait_for_the_model_ends(pause: float) -> None:
+    """The thread that makes batches ready stands before a full queue then; nobody takes from it any more."""
+
+    def slow(work: Work) -> Mapping[int, Reply]:
+        time.sleep(pause)
+        return run(work)
+
+    async def some() -> None:
+        for _ in range(20):
+            stream = pipeline(prepare, slow, feed(200), window=200)
+            async for _ in stream:
+                break
+            await asyncio.wait_for(stream.aclose(), 60)
+
+    asyncio.run(some())
+    assert not threads()

@@ -97,9 +97,11 @@ class _Threads:
         self.free = asyncio.Event()
         self.free.set()
         self.done: asyncio.Queue[list[tuple[str, Reply]] | None] = asyncio.Queue()
-        self._threads = [threading.Thread(target=self._guarded, args=(part,), daemon=True) for part in (self._encode, self._answer)]
-        for thread in self._threads:
-            thread.start()
+        self._encoding, self._answering = (
+            threading.Thread(target=self._guarded, args=(part,), daemon=True) for part in (self._encode, self._answer)
+        )
+        self._encoding.start()
+        self._answering.start()
 
     def raise_trouble(self) -> None:
         """Raises what ended a thread early."""
@@ -110,14 +112,15 @@ class _Threads:
         """Ends both after the batch that runs."""
         self._stopped.set()
         self.windows.put(None)
-        while any(thread.is_alive() for thread in self._threads):
-            # Makes room for the thread that waits to put, then wakes the one that waits to get.
+        # First room for the thread that waits to put, until it has ended: what is put meanwhile would take the room away again.
+        while self._encoding.is_alive():
             with suppress(queue.Empty):
                 self._ready.get_nowait()
+            self._encoding.join(_GRACE_SECONDS)
+        while self._answering.is_alive():
             with suppress(queue.Full):
                 self._ready.put_nowait(None)
-            for thread in self._threads:
-                thread.join(_GRACE_SECONDS)
+            self._answering.join(_GRACE_SECONDS)
 
     def _guarded(self, part: Callable[[], None]) -> None:
         try:
