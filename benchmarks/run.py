@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("vidground-core", "numpy", "torch", "transformers", "av", "decord", "vllm", "ray", "openai")
 # The back-end that a benchmark needs; its environment is the one that `make test-backend-NAME` makes.
 BACKENDS = {"vllm_engine": "vllm", "ray_executor": "ray"}
+# The environment of a peer without which a benchmark leaves rows out, and what makes it.
+PEERS = {"scoring": (".venv-lmeval", "python -m venv .venv-lmeval && .venv-lmeval/bin/pip install -r constraints/lm-eval.txt")}
 COLUMNS = ("benchmark", "what", "value", "unit", "limit", "ratio", "aim", "met")
 _CONDITION = re.compile(r"\s*(>=|<=|≥|≤|<|>)?\s*([\d.,_]+(?:e\d+)?)\s*(.*)")
 
@@ -100,6 +102,9 @@ def run(script: Path, *, quick: bool, timeout: float) -> dict[str, Any]:
     result = {"benchmark": name, "seconds": time.monotonic() - started, **read_result(done)}
     for row in result.get("rows", []):
         row["met"] = is_met(row)
+    peer, recipe = PEERS.get(name, ("", ""))
+    if peer and "rows" in result and not (ROOT / peer).is_dir():
+        result["left_out"] = f"rows beside its peer: there is no {peer}; {recipe}"
     return result
 
 
@@ -153,6 +158,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     missing = [f"not run: {result['benchmark']}: {result['missing']}" for result in results if "missing" in result]
+    missing += [f"left out: {result['benchmark']}: {result['left_out']}" for result in results if "left_out" in result]
     failed = [f"FAILED: {result['benchmark']}: {result['failed']}" for result in results if "failed" in result]
     missed = sum(row["met"] is False for result in results for row in result.get("rows", []))
     return "\n".join([*text, *missing, *failed, *([f"{missed} rows miss their aim"] if missed else [])])

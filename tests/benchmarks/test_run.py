@@ -135,6 +135,16 @@ def test_a_back_end_that_is_absent_is_named_with_what_brings_it(tmp_path: Path, 
     assert run.interpreter("vllm_engine") == str(own)
 
 
+def test_rows_that_lack_their_peer_are_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = module()
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "PEERS", {"tiny": (".venv-peer", "make peer")})
+    result = run.run(folder / "tiny.py", quick=True, timeout=60)
+    assert run.table([result]).splitlines()[-1] == "left out: tiny: rows beside its peer: there is no .venv-peer; make peer"
+    (tmp_path / ".venv-peer").mkdir()
+    assert "left_out" not in run.run(folder / "tiny.py", quick=True, timeout=60)
+
+
 def module() -> ModuleType:
     spec = importlib.util.spec_from_file_location("vidground_benchmarks_run", RUN)
     assert spec is not None
