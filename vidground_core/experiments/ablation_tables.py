@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidground_core.experiments.audit_tables import escape, short_names
+from vidground_core.experiments.audit_tables import short_names
+from vidground_core.experiments.latex import escape, fitted_table
 
 Result = Mapping[str, Any]
 MEAN = "mean"
@@ -62,9 +63,9 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def latex(result: Result) -> str:
-    """Tables for `booktabs`: for each budget accuracies in the form of the paper's Tables 2 to 4, and differences with what was visible."""
+    """For each budget accuracies in the form of the paper's Tables 2 to 4, and differences with what could be seen."""
     tables = [table for budget in result["protocol"]["budgets"] for table in _of_budget(result, budget)]
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
+    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(tables)
 
 
 def _of_budget(result: Result, budget: str) -> Iterator[str]:
@@ -91,7 +92,7 @@ def _accuracy_table(arms: Sequence[Mapping[str, Any]], budget: str) -> str:
             rows.append([str(frames), escape(arm["name"]), *(_accuracy(cells.get(column)) for column in columns)])
     seeds = max((len(arm["seeds"]) for arm in arms), default=0)
     caption = f"Accuracy in per cent, budget {escape(budget)}, mean of up to {seeds} seeds; $\\pm$ is the bootstrap standard error."
-    return _table(caption, header, rows, left=2)
+    return fitted_table(caption, header, rows, left=2)
 
 
 def _standing(places: Sequence[Mapping[str, Any]], split: str) -> str:
@@ -132,7 +133,7 @@ def _difference_table(differences: Sequence[Mapping[str, Any]], against: str, bu
         f"Paired differences to {escape(against)} in percentage points, budget {escape(budget)}: hierarchical bootstrap over seeds and "
         "videos; detectable is the true difference found with a chance of 80\\%."
     )
-    return _table(caption, header, rows, left=3)
+    return fitted_table(caption, header, rows, left=3)
 
 
 def _signed(value: float) -> str:
@@ -141,10 +142,3 @@ def _signed(value: float) -> str:
 
 def _probability(value: float) -> str:
     return "$<.001$" if value < 0.001 else f"{value:.3f}"
-
-
-def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
-    lines = [" & ".join(row) + r" \\" for row in rows]
-    columns = "l" * left + "r" * (len(header) - left)
-    top = ["\\begin{table}", "\\centering", f"\\caption{{{caption}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
-    return "\n".join([*top, " & ".join(header) + r" \\", "\\midrule", *lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])

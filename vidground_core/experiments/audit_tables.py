@@ -12,28 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from vidground_core.experiments.latex import escape, fitted_table
+
 Audit = Mapping[str, Any]
 
 RATES = ("accuracy", "gain", "corrected", "attempted", "attempted_gain")
 SHARES = ("answered", "refused", "unparsed", "failed")
 PAIR_COUNTS = ("n", "both", "first_only", "second_only", "neither")
 PAIR_RATES = ("kappa", "jaccard_vg", "difference", "shortcut_difference")
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"{\ttfamily\char34}",
-    "`": r"{\ttfamily\char96}",
-    # At the start of a row these would belong to the line break before it.
-    **{sign: f"{{{sign}}}" for sign in "[]*"},
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}
 _LATIN = 0x17F
-# As wide as it is, or as the line where it is wider.
-_FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"
 
 
 def short_names(datasets: Sequence[str]) -> tuple[str, ...]:
@@ -124,7 +111,7 @@ def _benchmarks(audits: Sequence[Audit]) -> str:
     rows = [["chance", *(_percent(audit["chance"]) for audit in audits)]]
     rows += [[escape(name), *("--" if row is None else _with_interval(row, "accuracy") for row in cells)] for name, cells in matrix(audits)]
     header = ["Judge", *(f"{escape(name)} ($n={audit['questions']}$)" for name, audit in zip(names, audits, strict=True))]
-    return _table("Accuracy without watching, in per cent, with 95\\% intervals that resample videos.", header, rows, rule_after=1)
+    return fitted_table("Accuracy without watching, in per cent, with 95\\% intervals that resample videos.", header, rows, rule_after=1)
 
 
 def _one_benchmark(audit: Audit) -> str:
@@ -139,7 +126,7 @@ def _one_benchmark(audit: Audit) -> str:
     ]
     (name,) = short_names([audit["dataset"]])
     caption = f"{escape(name)}: accuracy without watching, in per cent, with 95\\% intervals that resample videos."
-    return _table(caption, header, rows, rule_after=len(audit["judges"]))
+    return fitted_table(caption, header, rows, rule_after=len(audit["judges"]))
 
 
 def _pairs(audit: Audit, name: str) -> str:
@@ -154,27 +141,7 @@ def _pairs(audit: Audit, name: str) -> str:
     ]
     caption = f"{escape(name)}: agreement of the judges; overlap, Jaccard and difference of the shares answered in per cent;"
     caption += " $\\Delta$ score: the first's mean score less the second's, in points."
-    return _table(caption, header, rows)
-
-
-def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, rule_after: int = 0) -> str:
-    lines = [" & ".join(row) + r" \\" for row in rows]
-    if 0 < rule_after < len(lines):
-        lines.insert(rule_after, r"\midrule")
-    top = [
-        "\\begin{table}",
-        "\\centering",
-        f"\\caption{{{caption}}}",
-        _FITTED,
-        f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
-        "\\toprule",
-    ]
-    return "\n".join([*top, " & ".join(header) + r" \\", "\\midrule", *lines, "\\bottomrule", "\\end{tabular}}", "\\end{table}", ""])
-
-
-def escape(text: str) -> str:
-    """Text as LaTeX prints it unchanged, but for white space: a blank line would end a caption."""
-    return "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split())).replace("--", "-{}-")
+    return fitted_table(caption, header, rows)
 
 
 def _percent(value: float | None) -> str:
