@@ -198,6 +198,16 @@ def test_an_interrupted_ablation_goes_on_with_what_is_missing(world: World, monk
     assert result["missing_runs"] == []
 
 
+def test_arms_without_a_common_seed_are_not_compared(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILING", "full-50p-s0,filtered-50p-s1")
+    with pytest.raises(TooManyFailuresError, match="2 runs failed"):
+        world.run(random_draws=1)
+    partial = json.loads((world.folder / "out" / "results.json").read_text())
+    pairs = {(each["arm"], each["against"]): each["seeds"] for each in partial["differences"]}
+    assert ("filtered", "full") not in pairs
+    assert pairs["ta-only", "full"] == pairs["ta-only", "filtered"] == 1
+
+
 def test_other_settings_are_refused_in_the_same_directory(world: World) -> None:
     world.run()
     with pytest.raises(RunDirectoryError, match="made with other settings"):

@@ -184,7 +184,8 @@ def _differences(arms: Sequence[_Arm], budget: Budget, against: Sequence[str]) -
             continue
         # One comparison a pair: filtered against full is not said again as full against filtered.
         done = against[: list(against).index(name)]
-        others = [arm for other, arm in there.items() if other != name and other not in done]
+        # Of an unfinished ablation some arms may have no seed in common yet.
+        others = [arm for other, arm in there.items() if other != name and other not in done and arm.runs.keys() & there[name].runs.keys()]
         for place in there[name].sheet:
             found = [(arm, _paired(arm, there[name], place, count=len(others))) for arm in others]
             adjusted = holm([each.p for _, each in found])
@@ -193,10 +194,8 @@ def _differences(arms: Sequence[_Arm], budget: Budget, against: Sequence[str]) -
 
 
 def _paired(first: _Arm, second: _Arm, place: Place, *, count: int) -> Difference:
-    """On the seeds that both have."""
+    """On the seeds that both have; at least one."""
     common = [seed for seed in first.runs if seed in second.runs]
-    if not common:
-        common = list(first.runs)
     cells = [[_of_seeds(arm, cell, common) for cell in arm.sheet[place]] for arm in (first, second)]
     return arm_difference(cells[0], cells[1], level=(1 - LEVEL) / count)
 
