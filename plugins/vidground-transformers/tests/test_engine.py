@@ -301,3 +301,24 @@ def test_a_stream_answers_what_a_list_does(nano: str, video: Path, started: Call
         assert found.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
         assert found.usage[0] > 0
         assert (found.usage[1] > 0) is (not given[place].continuations)
+
+
+def test_two_threads_may_load_at_once_in_a_fresh_process() -> None:
+    """Each imports the libraries lazily, which must not meet half-way."""
+    code = """
+import threading
+from vidground_transformers.engine import TransformersConfig, TransformersEngine
+failed = []
+def load():
+    try:
+        TransformersEngine(TransformersConfig(model="nano", device="cpu")).start()
+    except Exception as error:
+        failed.append(error)
+threads = [threading.Thread(target=load) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+raise SystemExit(str(failed) if failed else 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

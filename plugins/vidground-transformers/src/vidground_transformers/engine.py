@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import cached_property
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _TOKENS_GPU, _TOKENS_CPU = 16_384, 2_048
 # Asks that are sorted by length together: several batches.
 _WINDOW_GPU, _WINDOW_CPU = 1_024, 256
+
+
+# One model at a time: two threads that import transformers at once can meet it half imported.
+_LOADING = threading.Lock()
 
 
 def _listed(value: object) -> object:
@@ -89,6 +94,10 @@ class TransformersEngine(BatchEngine[TransformersConfig]):
 
     def start(self) -> None:
         """Loads the model. Raises EngineError where it cannot be found, read or put on the device."""
+        with _LOADING:
+            self._load()
+
+    def _load(self) -> None:
         from vidground_transformers.batching import Batcher
         from vidground_transformers.encoding import Encoder
         from vidground_transformers.loading import load
