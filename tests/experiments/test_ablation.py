@@ -209,9 +209,26 @@ def test_arms_without_a_common_seed_are_not_compared(world: World, monkeypatch: 
 
 
 def test_other_settings_are_refused_in_the_same_directory(world: World) -> None:
-    world.run()
+    world.run(seeds=[0], random_draws=1)
+    settings = world.settings(seeds=[0], random_draws=1)
+    settings["eval"]["frames"] = [4]
+    assembly = world.assembly(settings)
     with pytest.raises(RunDirectoryError, match="made with other settings"):
-        world.run(prompts=60)
+        ablate(assembly, world.folder / "out", context(assembly), passed={})
+
+
+def test_a_finished_ablation_takes_more_arms_and_seeds(world: World) -> None:
+    world.run(seeds=[0], random_draws=1)
+    trained = world.trainings
+    more = [{"name": "gainful", "trainer": {"gain": 0.5}}]
+    result = world.run(seeds=[0, 1], random_draws=1, arms=more, parallel=2)
+    assert sorted(set(world.trainings) - set(trained)) == sorted(
+        [*(run.replace("s0", "s1") for run in trained), "gainful-50p-s0", "gainful-50p-s1"]
+    )
+    assert len(world.trainings) == 2 * len(trained) + 2
+    assert arm(result, "gainful")["seeds"] == arm(result, "full")["seeds"] == [0, 1]
+    with pytest.raises(TooManyFailuresError, match="gainful-50p-s0 said: .*made with other settings"):
+        world.run(seeds=[0, 1], random_draws=1, arms=[{"name": "gainful", "trainer": {"gain": 0.6}}])
 
 
 def test_two_budgets_share_the_runs_of_full(world: World) -> None:

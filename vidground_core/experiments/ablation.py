@@ -24,7 +24,7 @@ from vidground_core.experiments.detection import check_detection, detect
 from vidground_core.experiments.filtering import filter_set
 from vidground_core.experiments.training import TrainRequest, train, train_job
 from vidground_core.records import Question
-from vidground_core.runs.directory import RunDirectory, read_record
+from vidground_core.runs.directory import NEUTRAL, RunDirectory, read_record
 from vidground_core.runs.durable import write_json
 from vidground_core.tables import count, read
 
@@ -50,7 +50,8 @@ def ablate(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[s
     """
     planner = check_ablation(assembly)
     resolved = assembly.settings.model_dump(mode="json")
-    with RunDirectory.open(out, "ablate", passed=passed, resolved=resolved) as directory:
+    # Arms, seeds and budgets may be added to a finished study: each run's own folder still refuses other settings.
+    with RunDirectory.open(out, "ablate", passed=passed, resolved=resolved, neutral=NEUTRAL | {"ablation"}) as directory:
         if directory.done and directory.result is not None:
             return directory.result
         sizes = _conditions(planner, out, context, passed)

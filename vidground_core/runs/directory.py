@@ -69,8 +69,9 @@ class RunDirectory:
         """Makes a new directory or resumes the same run; a finished one is opened unchanged (`done`).
 
         `passed` is what the user gave, `resolved` all settings with their defaults; both nested plain values. Dotted keys in `neutral`
-        may change between sessions. A directory in which nothing was made yet takes new settings. Raises RunDirectoryError for a
-        directory that is foreign, another verb's, of another format, made with other settings, or in use.
+        may change between sessions; where one changed that is not in NEUTRAL, a finished run is opened to go on. A directory in which
+        nothing was made yet takes new settings. Raises RunDirectoryError for a directory that is foreign, another verb's, of another
+        format, made with other settings, or in use.
         """
         _check_kind(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -203,8 +204,11 @@ def _resumed(path: Path, fresh: dict[str, Any], neutral: Collection[str]) -> dic
             f"{str(path)!r} was made with other settings (old → new): {shown}{more}\n"
             "run with the old settings to resume it, or name another output directory"
         )
-    if record["status"] == "done" and not record["counts"].get("failed"):
+    same = not _differences(record["resolved"], fresh["resolved"], NEUTRAL)
+    if record["status"] == "done" and not record["counts"].get("failed") and same:
         return record
+    if record["status"] == "done" and not same:
+        record["status"] = "interrupted"
     if any(record[key] != fresh[key] for key in ("versions", "git")):
         session = {key: record[key] for key in ("versions", "git", "finished")}
         record["earlier"] = [*record.get("earlier", []), session]
