@@ -1,34 +1,102 @@
 """Rewards of a rollout, by the kind of its own row; plain Python.
 
-Strict where published code is known to be lax: an empty answer, several answers in one, or text around the answer earn nothing.
+`strict` gives nothing where published code is known to be lax: an empty answer, several answers in one, an answer within the thinking,
+repeated tags. `video-r1` is the published reward with its holes. docs/reference/rewards.md shows both on the known attacks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from vidground_core.evaluation.open_ended import score, word_error_rate
+from vidground_core import Question
+from vidground_core.evaluation.answers import without_thinking
+from vidground_core.evaluation.open_ended import OPEN_KINDS, score, video_r1_reward
 from vidground_core.evaluation.prompts import LETTERS
 
 FORMAT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _LETTER = re.compile(r"\(?([A-Z])\)?\.?")
-_NUMBER = re.compile(r"[-+]?(\d{1,3}(,\d{3})+|\d+)?(\.\d+)?%?")
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRow:
+    """What a reward may know of the row that a completion answers.
+
+    `gold` is the right answer, an option's text where there are `options`; `accuracy` and `answer_format` are the trainer's options of
+    that name: how a right option is written (option-text, letter) and whether the answer stands in `<answer>` tags (think) or is all of
+    the completion (plain).
+    """
+
+    id: str
+    text: str
+    kind: str
+    gold: str
+    options: tuple[str, ...] = ()
+    accuracy: str = "letter"
+    answer_format: str = "plain"
+
+    @property
+    def wanted(self) -> str:
+        """What a right answer says: the gold option's letter or text, or the answer of an open-ended row."""
+        if self.options and self.accuracy == "letter":
+            return LETTERS[self.options.index(self.gold)]
+        return self.gold
+
+
+Reward = Callable[[str, RewardRow], float | None]
+"""Reward of one completion for its row, 0..1 by custom; None where it has no word on the row (it then counts neither way)."""
+
+
+def strict(completion: str, row: RewardRow) -> float:
+    """Accuracy, 0..1: options by letter or text and nothing else; open-ended kinds as the strict rules of `vg eval` score them.
+
+    The answer is the one `<answer>` outside the thinking ("think"), or all of the completion ("plain"). An empty answer earns 0.
+    """
+    answer = answer_of(completion, row.answer_format)
+    if not answer:
+        return 0.0
+    if row.options or row.kind not in OPEN_KINDS:
+        return _OPTION_RULES[row.accuracy](answer, row.gold, row.options)
+    return score(row.kind, answer, row.gold) or 0.0
+
+
+def video_r1(completion: str, row: RewardRow) -> float:
+    """Video-R1's accuracy reward (arXiv 2503.21776, `grpo.py`), with its holes, but by each row's kind (there: the batch's first row's)."""
+    return video_r1_reward("multiple choice" if row.options else row.kind, completion, row.wanted)
 
 
 def well_formed(completion: str) -> float:
-    """1 where the whole completion is `<think>…</think><answer>…</answer>` with each tag once, else 0 (Video-R1's format reward)."""
+    """1 where the whole completion is `<think>…</think><answer>…</answer>` with each tag once and something in the answer, else 0."""
     once = all(completion.count(tag) == 1 for tag in ("<think>", "</think>", "<answer>", "</answer>"))
-    return float(once and FORMAT.fullmatch(completion.strip()) is not None)
+    return float(once and FORMAT.fullmatch(completion.strip()) is not None and bool(answer_of(completion, "think")))
+
+
+def video_r1_format(completion: str) -> float:
+    """Video-R1's format reward: `FORMAT` matches the whole completion, whatever stands between the tags, more tags too."""
+    return float(FORMAT.fullmatch(completion) is not None)
+
+
+REWARDS: Mapping[str, Reward] = {"strict": strict, "video-r1": video_r1}
+"""The rewards that come along, by the name that the option `rewards` takes."""
+
+
+def format_reward(rewards: str) -> Callable[[str], float]:
+    """The format reward that goes with those rewards: Video-R1's own, or ours."""
+    return video_r1_format if rewards == "video-r1" else well_formed
 
 
 def answer_of(completion: str, answer_format: str) -> str:
-    """What the completion answers: all of it for "plain", the one `<answer>` for "think"; empty where there is none or several."""
+    """What the completion answers: all of it for "plain"; for "think" the one `<answer>` outside `<think>`, empty for none or several."""
     if answer_format == "plain":
         return completion.strip()
-    found = _ANSWER.findall(completion)
-    return found[0].strip() if len(found) == 1 else ""
+    visible = without_thinking(completion)
+    if visible.count("<answer>") != 1 or visible.count("</answer>") != 1:
+        return ""
+    found = _ANSWER.search(visible)
+    return found.group(1).strip() if found else ""
 
 
 def normalised(text: str) -> str:
@@ -47,45 +115,26 @@ def option_letter(answer: str, gold: str, options: Sequence[str] = ()) -> float:
     return float(match is not None and gold in options and match.group(1) == LETTERS[list(options).index(gold)])
 
 
-def numerical(answer: str, gold: str, options: Sequence[str] = ()) -> float:
-    """1 where both are the same number to two decimals; "1,000" is 1000."""
-    given, wanted = number(answer), number(gold)
-    return float(given is not None and wanted is not None and round(given, 2) == round(wanted, 2))
-
-
-def regression(answer: str, gold: str, options: Sequence[str] = ()) -> float:
-    """1 − min(1, relative error) (Video-R1)."""
-    given, wanted = number(answer), number(gold)
-    if given is None or wanted is None:
-        return 0.0
-    return 1.0 - min(1.0, abs(given - wanted) / (abs(wanted) + 1e-9))
-
-
-def number(text: str) -> float | None:
-    """The number that `text` is, None where it is anything else; thousands separators and a percent sign are read over."""
-    stripped = text.strip()
-    if not stripped.strip("+-%") or _NUMBER.fullmatch(stripped) is None:
-        return None
-    return float(stripped.rstrip("%").replace(",", ""))
-
-
-def ocr(answer: str, gold: str, options: Sequence[str] = ()) -> float:
-    """1 − word error rate, at least 0 (Video-R1)."""
-    return max(0.0, 1.0 - word_error_rate(answer, gold))
-
-
-def free_form(answer: str, gold: str, options: Sequence[str] = ()) -> float:
-    """Mean of the F-measures of ROUGE-1, ROUGE-2 and ROUGE-L as "strict" scores them: in any script, 0 for a refusal or a negation."""
-    return score("free-form", answer, gold) or 0.0
-
-
-Rule = Callable[[str, str, Sequence[str]], float]
-_OPTION_RULES: Mapping[str, Rule] = {"option-text": option_text, "letter": option_letter}
-_KIND_RULES: Mapping[str, Rule] = {"numerical": numerical, "regression": regression, "OCR": ocr, "free-form": free_form}
+_OPTION_RULES: Mapping[str, Callable[[str, str, Sequence[str]], float]] = {"option-text": option_text, "letter": option_letter}
 
 
 def accuracy(completion: str, *, kind: str, gold: str, options: Sequence[str], rule: str, answer_format: str) -> float:
-    """Reward in 0..1 of one completion for a row of that kind; `rule` is for multiple choice. An empty answer earns 0."""
-    answer = answer_of(completion, answer_format)
-    judge = _KIND_RULES.get(kind) or _OPTION_RULES[rule]
-    return judge(answer, gold, options) if answer else 0.0
+    """`strict` without a row's id and text; `rule` is how a right option is written."""
+    return strict(completion, RewardRow("", "", kind, gold, tuple(options), rule, answer_format))
+
+
+def unrewardable(question: Question, accuracy: str) -> str:
+    """Why no answer to this question could earn anything; empty where one can."""
+    if not question.options:
+        return "" if question.kind in OPEN_KINDS or accuracy == "option-text" else "it has neither options nor an open-ended kind"
+    if question.answer not in question.options:
+        return f"its answer {question.answer!r} is none of its options"
+    if accuracy == "letter" and len(question.options) > len(LETTERS):
+        return f"it has {len(question.options)} options, more than there are letters; set accuracy to option-text"
+    return ""
+
+
+def row_of(columns: Mapping[str, Any], place: int, *, accuracy: str, answer_format: str) -> RewardRow:
+    """The row at `place` of the columns that TRL hands to a reward function."""
+    id_, text, kind, gold = (columns[name][place] for name in ("id", "text", "kind", "gold"))
+    return RewardRow(id_, text, kind, gold, tuple(columns["options"][place]), accuracy, answer_format)
