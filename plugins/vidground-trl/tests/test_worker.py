@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from trl import GRPOConfig
 from vidground_trl import worker
+from vidground_trl.arguments import refuse_unknown
 from vidground_trl.config import TRLGRPOConfig
+from vidground_trl.grpo_run import GRPORun
 from vidground_trl.job import WorkerJob
 
 from vidground_core import ConfigError, InputError
 
 
-def run(tmp_path: Path, model: str = "nano", **options: object) -> worker.Run:
-    return worker.Run(WorkerJob(tmp_path, model, 0, TRLGRPOConfig(preset="nano", **options)), tmp_path)  # type: ignore[arg-type]
+def run(tmp_path: Path, model: str = "nano", **options: object) -> GRPORun:
+    return GRPORun(WorkerJob(tmp_path, model, 0, TRLGRPOConfig(preset="nano", **options)), tmp_path)  # type: ignore[arg-type]
+
+
+def refuse(extra: dict[str, object]) -> None:
+    refuse_unknown(extra, arguments=GRPOConfig, options=TRLGRPOConfig, trainer="trl-grpo")
 
 
 def test_a_job_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -34,11 +41,11 @@ def test_a_job_reads_back_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_arguments_of_trl_that_are_refused(tmp_path: Path, extra: dict[str, object], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
-        worker.refuse_unknown(extra)
+        refuse(extra)
 
 
 def test_a_known_argument_of_trl_is_taken() -> None:
-    worker.refuse_unknown({"adam_beta2": 0.98})
+    refuse({"adam_beta2": 0.98})
 
 
 def test_a_model_of_another_architecture_is_refused(tmp_path: Path) -> None:

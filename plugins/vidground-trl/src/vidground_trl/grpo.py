@@ -1,39 +1,14 @@
-"""The trainer `trl-grpo`: plans a worker process, runs it, reads its result."""
+"""The trainer `trl-grpo`."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from packaging.requirements import Requirement
-
-from vidground_core import InputError, MissingBackendError, Trainer, TrainJob, TrainPlan, TrainResult
-from vidground_core.models import resolve_model
 from vidground_trl.config import TRLGRPOConfig, problems, resolve
-from vidground_trl.job import WorkerJob
-from vidground_trl.process import follow
-
-DISTRIBUTION = "vidground-trl"
-OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "metrics.jsonl", "samples.jsonl")
-_VERSIONS = """
-import json, sys
-from importlib import metadata
-def version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-print(json.dumps({name: version(name) for name in sys.argv[1:]}))
-"""
+from vidground_trl.trainer import WorkerTrainer
 
 
-class TRLGRPO(Trainer[TRLGRPOConfig]):
+class TRLGRPO(WorkerTrainer[TRLGRPOConfig]):
     """GRPO by TRL on native video tokens of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
 
     Objective: DeepSeekMath (2402.03300), with the loss normalisation named by `loss_type`; on-policy rollouts by transformers.
@@ -43,145 +18,9 @@ class TRLGRPO(Trainer[TRLGRPOConfig]):
     version: ClassVar[str] = "1"
     Config = TRLGRPOConfig
 
-    def check(self, job: TrainJob) -> list[str]:
-        """Packages of the worker's interpreter, data, model and settings that do not go together; torch is not imported."""
-        return [*self._packages(), *_data(job.data), *_model(job.model), *problems(self.config)]
-
-    def plan(self, job: TrainJob) -> TrainPlan:
-        """One process, or `accelerate launch` for several; everything else stands in `worker.json`."""
-        path = job.out / "worker.json"
-        argv = [self.config.python or sys.executable, "-m"]
-        if self.config.processes > 1:
-            argv += ["accelerate.commands.launch", "--num_processes", str(self.config.processes), "--module"]
-        argv += ["vidground_trl.worker", "--config", str(path)]
-        env = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-        if job.threads:
-            env |= {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
-        if job.devices:
-            env |= {"CUDA_VISIBLE_DEVICES": job.devices}
-        worker = WorkerJob(job.data.absolute(), _local(job.model), job.seed, self.config)
-        return TrainPlan(tuple(argv), env, {str(path): worker.text()})
-
-    def train(self, job: TrainJob) -> TrainResult:
-        """Runs the plan. A finished run of the same settings is returned as it is; a broken one goes on from its newest checkpoint.
-
-        Raises MissingBackendError for what `check` finds, InputError for a directory with another training in it and WorkerError for
-        what ends the worker. On Ctrl-C the worker saves a checkpoint first.
-        """
-        plan = self.plan(job)
-        if job.resume:
-            _refuse_other_settings(job.out, plan)
-            if _finished(job.out):
-                return _result(job.out)
-        found = self.check(job)
-        if found:
-            raise MissingBackendError("\n".join(found[:3]))
-        if not job.resume:
-            _clear(job.out)
-        _write(job.out, plan)
-        follow(plan.argv, env=plan.env, log=job.out / "train.log", label=job.out.name, stop=job.stop)
-        return _result(job.out)
-
-    def _packages(self) -> list[str]:
-        needed = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or ()]
-        if self.config.attention == "flash_attention_2":
-            needed.append(Requirement("flash-attn"))
-        python = self.config.python or sys.executable
-        if python == sys.executable:
-            return _lacking(python, needed, {each.name: _version(each.name) for each in needed})
-        needed.append(Requirement(DISTRIBUTION))
-        argv = [python, "-c", _VERSIONS, *(each.name for each in needed)]
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            return [f"python = {python!r} is no interpreter that runs here ({error.__class__.__name__}); give the path of one."]
-        return _lacking(python, needed, json.loads(done.stdout))
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _lacking(python: str, needed: list[Requirement], versions: Mapping[str, str | None]) -> list[str]:
-    found = []
-    for each in needed:
-        version = versions[each.name]
-        command = f"run: {python} -m pip install '{each.name}{each.specifier}'."
-        if version is None:
-            found.append(f"the package {each.name!r} is not installed for {python}; {command}")
-        elif not each.specifier.contains(version, prereleases=True):
-            found.append(f"{each.name} {version} is installed for {python}, but {DISTRIBUTION} needs {each.specifier}; {command}")
-    return found
-
-
-def _data(folder: Path) -> list[str]:
-    from vidground_core.tables import parts
-
-    if not folder.is_dir():
-        return [f"the data folder {str(folder)!r} does not exist; give the folder of a curated set, such as OUT/kept of `vg filter`."]
-    if not parts(folder):
-        return [f"the data folder {str(folder)!r} holds no part-*.parquet; give the folder of a curated set, such as OUT/kept."]
-    return []
-
-
-def _local(model: str) -> str:
-    path = Path(resolve_model(model)).expanduser()
-    return str(path.absolute()) if path.exists() else model
-
-
-def _model(model: str) -> list[str]:
-    name = _local(model)
-    path = Path(name).expanduser()
-    if path.is_dir() and not (path / "config.json").is_file():
-        return [f"the model folder {name!r} holds no config.json; give a folder that `from_pretrained` loads."]
-    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1):
-        return [f"the model {model!r} is no folder here and no hub name (organisation/name); give one of the two, or nano."]
-    return []
-
-
-def _refuse_other_settings(out: Path, plan: TrainPlan) -> None:
-    for path, text in plan.files.items():
-        file = Path(path)
-        if not file.is_file() or file.read_text(encoding="utf-8") == text or not any((out / name).exists() for name in OURS):
-            continue
-        differences = _differences(json.loads(file.read_text(encoding="utf-8")), json.loads(text))
-        raise InputError(f"{out} holds a training with other settings: {', '.join(differences[:3])}; choose another folder for this one")
-
-
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    before, after = ({**values, **values.get("config", {})} for values in (was, now))
-    names = [name for name in after if name != "config" and before.get(name) != after[name]]
-    return [f"{name} was {before.get(name)!r}, now {after[name]!r}" for name in names]
-
-
-def _finished(out: Path) -> bool:
-    return (out / "result.json").is_file() and (out / "checkpoint" / "config.json").is_file()
-
-
-def _clear(out: Path) -> None:
-    for name in OURS:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _write(out: Path, plan: TrainPlan) -> None:
-    from vidground_trl.rows import write_whole
-
-    out.mkdir(parents=True, exist_ok=True)
-    for path, text in plan.files.items():
-        write_whole(Path(path), text)
-    write_whole(out / "plan.json", json.dumps({"argv": plan.argv, "env": dict(plan.env)}, indent=1) + "\n")
-
-
-def _result(out: Path) -> TrainResult:
-    values = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    return TrainResult(out / "checkpoint", values["steps"], values["prompts"], values["tokens"], values["metrics"])
+    def problems(self) -> list[str]:
+        """As `vidground_trl.config.problems`."""
+        return problems(self.config)
 
 
 __all__ = ["TRLGRPO", "TRLGRPOConfig", "resolve"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from vidground_trl.checkpoints import mark_complete
 from vidground_trl.config import TRLGRPOConfig
 from vidground_trl.process import ERROR_MARK, MARK
 from vidground_trl.rewards import accuracy, well_formed
+
+Headline = Callable[[Mapping[str, Any]], str]
+Samples = Callable[[], list[dict[str, Any]]]
+# Metrics of TRL and transformers that the line has under names of our own, or that tell the time.
+_COUNTED = ("num_tokens", "num_input_tokens_seen", "train_tokens_per_second")
 
 
 class Rewards:
@@ -67,22 +72,30 @@ def _named(function: Any, name: str) -> Any:
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc]
-    """Writes `metrics.jsonl` and `samples.jsonl` at each logging step and marks checkpoints as complete."""
+    """Writes `metrics.jsonl` and `samples.jsonl` at each logging step and marks checkpoints as complete.
 
-    def __init__(self, out: Path, config: TRLGRPOConfig, rewards: Rewards) -> None:
-        self._out, self._config, self._rewards = out, config, rewards
+    A log counts as a step's where it has the metric `leading`; `prompts` are consumed every `window` steps; `headline` says in words how
+    a step went; `samples` are rows for people to read.
+    """
+
+    def __init__(
+        self, out: Path, *, prompts: int, leading: str, headline: Headline, window: int = 1, samples: Samples | None = None
+    ) -> None:
+        self._out, self._prompts, self._window = out, prompts, window
+        self._leading, self._headline, self._samples = leading, headline, samples
         self.last: dict[str, float] = {}
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         """One line of metrics: those TRL computed, `step`, and the prompts and tokens consumed so far."""
-        if not state.is_world_process_zero or logs is None or "reward" not in logs:
+        if not state.is_world_process_zero or logs is None or self._leading not in logs:
             return
-        batches = -(-state.global_step // self._config.num_iterations)
-        counts = {"step": state.global_step, "prompts": batches * self._config.prompts_per_step, "tokens": int(logs["num_tokens"])}
-        self.last = {name: value for name, value in logs.items() if isinstance(value, int | float) and name != "num_tokens"}
+        batches = -(-state.global_step // self._window)
+        counts = {"step": state.global_step, "prompts": batches * self._prompts, "tokens": int(state.num_input_tokens_seen)}
+        self.last = {name: value for name, value in logs.items() if isinstance(value, int | float) and name not in _COUNTED}
         append_jsonl(self._out / "metrics.jsonl", [counts | self.last])
-        append_jsonl(self._out / "samples.jsonl", [{"step": state.global_step} | row for row in self._rewards.samples()])
-        say(f"step {state.global_step}/{state.max_steps}: reward {logs['reward']:.3f}, zero-variance groups {_share(logs)}")
+        if self._samples is not None:
+            append_jsonl(self._out / "samples.jsonl", [{"step": state.global_step} | row for row in self._samples()])
+        say(f"step {state.global_step}/{state.max_steps}: {self._headline(logs)}")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called when all files of a checkpoint are written."""
@@ -90,15 +103,11 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
 
 
-def _share(logs: Mapping[str, Any]) -> str:
-    return f"{logs['frac_reward_zero_std']:.0%}"
-
-
 class Interruption(TrainerCallback):  # type: ignore[misc]
     """SIGINT or SIGTERM: finish the step, save a checkpoint where a resumed run would be the same, and stop."""
 
-    def __init__(self, config: TRLGRPOConfig) -> None:
-        self._window = config.num_iterations
+    def __init__(self, window: int = 1) -> None:
+        self._window = window
         self.requested = False
 
     def listen(self) -> None:
