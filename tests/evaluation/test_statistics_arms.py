@@ -7,7 +7,17 @@ import pytest
 from scipy.stats import binomtest, ttest_1samp
 
 from vidground_core.evaluation.statistics import rate
-from vidground_core.evaluation.statistics_arms import Cell, arm_difference, arm_estimate, bootstrap_p, detectable, holm, mcnemar, paired_t
+from vidground_core.evaluation.statistics_arms import (
+    Cell,
+    Resampling,
+    arm_difference,
+    arm_estimate,
+    bootstrap_p,
+    detectable,
+    holm,
+    mcnemar,
+    paired_t,
+)
 
 
 def test_estimate_is_the_mean_over_seeds_and_questions() -> None:
@@ -53,7 +63,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         chance = 0.5 + video
         first = generator.random((6, 120)) < chance + 0.1 + generator.normal(0, 0.03, (6, 1))
         second = generator.random((6, 120)) < chance + generator.normal(0, 0.03, (6, 1))
-        found = arm_difference([Cell.of(first, groups)], [Cell.of(second, groups)], seed=trial, resamples=400)
+        found = arm_difference([Cell.of(first, groups)], [Cell.of(second, groups)], resampling=Resampling(seed=trial, resamples=400))
         covered += found.estimate.low <= 0.1 <= found.estimate.high
     assert 88 <= covered <= 100
 
@@ -77,6 +87,32 @@ def test_difference_is_paired() -> None:
 def test_one_seed_gives_mcnemar_and_no_t_test() -> None:
     found = arm_difference([Cell.of([[1, 1, 1, 0]], "abcd")], [Cell.of([[0, 0, 1, 1]], "abcd")])
     assert (found.gained, found.lost, found.mcnemar, found.p_seeds) == (2, 1, 1.0, None)
+
+
+def test_mcnemar_within_each_seed() -> None:
+    found = arm_difference([Cell.of([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 0]], "abcdef")], [Cell.of([[0] * 6, [0, 1, 0, 1, 0, 1]], "abcdef")])
+    assert found.mcnemar_by_seed == pytest.approx((2 / 2**6, 1.0))
+    assert (found.gained, found.lost, found.mcnemar) == (9, 3, None)
+
+
+def test_draws_are_shared_and_change_no_number() -> None:
+    generator = np.random.default_rng(5)
+    cells = [Cell.of(generator.random((3, size)) < 0.5, [str(index // 2) for index in range(size)]) for size in (60, 60, 200)]
+    shared = Resampling()
+    alone = [arm_estimate([cell]) for cell in cells] + [arm_estimate(cells)]
+    together = [arm_estimate([cell], resampling=shared) for cell in cells] + [arm_estimate(cells, resampling=shared)]
+    assert together == alone
+    assert shared.drawn(3, [30]) is shared.drawn(3, [30])
+
+
+def test_draws_that_need_more_than_their_share_of_memory_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidground_core.evaluation.statistics_arms.KEPT_BYTES", 2 * 100 * (3 + 40))
+    draws = Resampling(resamples=100)
+    first = draws.drawn(3, [40])
+    assert draws.drawn(3, [40]) is first
+    draws.drawn(3, [30])
+    assert draws.drawn(3, [40]) is not first
+    assert np.array_equal(draws.drawn(3, [40])[1], first[1])
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(10, 2), (0, 0), (5, 5), (0, 7), (31, 14)])

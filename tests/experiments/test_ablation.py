@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from vidground_core.errors import RunDirectoryError, TooManyFailuresError
-from vidground_core.experiments.ablation import ablate, plan_ablation
+from vidground_core.experiments.ablation import ablate
+from vidground_core.experiments.ablation_dry_run import plan_ablation
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.context import Context
 from vidground_core.experiments.settings import resolve_settings

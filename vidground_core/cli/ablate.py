@@ -33,7 +33,7 @@ def ablate(
     """Train every arm with every seed under one protocol, evaluate each, and compare them pair by pair."""
     from vidground_core.cli.steps import prepare
     from vidground_core.experiments.ablation import ablate as run_ablation
-    from vidground_core.experiments.ablation import plan_ablation
+    from vidground_core.experiments.ablation_dry_run import plan_ablation
 
     session: Session = ctx.obj
     flags = options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)

@@ -6,6 +6,7 @@ crossed, every seed answers every question, so both are resampled, independently
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,10 @@ from scipy.stats import binom, norm, t
 from vidground_core.evaluation.statistics import LEVEL, RESAMPLES
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.uint16]
 POWER = 0.8
+# Draws kept for the next estimate of the same shape: those of a dozen splits of some thousand videos.
+KEPT_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +80,45 @@ class Difference:
     gained: int
     lost: int
     mcnemar: float | None
+    mcnemar_by_seed: tuple[float, ...]
     detectable: float | None
 
 
-def arm_estimate(cells: Sequence[Cell], *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+class Resampling:
+    """How often each seed and each group is drawn in every resample; the same for all estimates of one shape, so drawn once.
+
+    A study compares many arms on the same questions with the same seeds. Each shape starts from `seed` anew: an estimate is the same number
+    whatever was estimated before it.
+    """
+
+    def __init__(self, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
+        self.seed, self.resamples = seed, resamples
+        self._kept: OrderedDict[tuple[int, ...], tuple[Counts, ...]] = OrderedDict()
+
+    def drawn(self, seeds: int, groups: Sequence[int]) -> tuple[Counts, ...]:
+        """Counts of the seeds, then of the groups of each cell, each of shape (resamples, number)."""
+        shape = (seeds, *groups)
+        if shape not in self._kept:
+            generator = np.random.default_rng(self.seed)
+            self._kept[shape] = tuple(_counts(generator, count, self.resamples) for count in shape)
+            while len(self._kept) > 1 and sum(each.nbytes for kept in self._kept.values() for each in kept) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(shape)
+        return self._kept[shape]
+
+
+def arm_estimate(cells: Sequence[Cell], *, resampling: Resampling | None = None) -> Estimate:
     """The accuracy of an arm: one cell, or the plain mean of several (benchmarks), each resampled by its own groups.
 
     Hierarchical bootstrap over crossed factors (the pigeonhole bootstrap: Owen, Annals of Applied Statistics, 2007): seeds and groups are
     drawn with replacement, independently. With one seed only groups are drawn, and the interval says nothing of the spread of trainings.
     Raises ValueError where the cells have different numbers of seeds.
     """
-    return _estimate(cells, _draws(cells, seed=seed, resamples=resamples), bounds=(0.0, 1.0))
+    return _estimate(cells, _draws(cells, resampling or Resampling()), bounds=(0.0, 1.0))
 
 
 def arm_difference(
-    first: Sequence[Cell], second: Sequence[Cell], *, level: float = 1 - LEVEL, seed: int = 0, resamples: int = RESAMPLES
+    first: Sequence[Cell], second: Sequence[Cell], *, level: float = 1 - LEVEL, resampling: Resampling | None = None
 ) -> Difference:
     """First minus second on the same questions with the same seeds; `level` is the significance level that `detectable` is for.
 
@@ -99,44 +127,43 @@ def arm_difference(
     if len(first) != len(second) or any(a.right.shape != b.right.shape or a.groups != b.groups for a, b in zip(first, second, strict=True)):
         raise ValueError("the arms were not evaluated on the same questions with the same seeds, so they cannot be paired")
     gains = [Cell(a.right - b.right, a.groups) for a, b in zip(first, second, strict=True)]
-    draws = _draws(gains, seed=seed, resamples=resamples)
+    draws = _draws(gains, resampling or Resampling())
     estimate = _estimate(gains, draws, bounds=(-1.0, 1.0))
-    gained = sum(int((gain.right > 0).sum()) for gain in gains)
-    lost = sum(int((gain.right < 0).sum()) for gain in gains)
+    gained, lost = (np.sum([(sign * gain.right > 0).sum(axis=1) for gain in gains], axis=0) for sign in (1, -1))
+    tests = tuple(mcnemar(int(more), int(less)) for more, less in zip(gained, lost, strict=True))
     return Difference(
         estimate=estimate,
         p=bootstrap_p(draws),
         p_seeds=paired_t(np.mean([gain.accuracies for gain in gains], axis=0)),
-        gained=gained,
-        lost=lost,
-        mcnemar=mcnemar(gained, lost) if estimate.seeds == 1 else None,
+        gained=int(gained.sum()),
+        lost=int(lost.sum()),
+        mcnemar=tests[0] if estimate.seeds == 1 else None,
+        mcnemar_by_seed=tests,
         detectable=detectable(estimate.error, level=level) if estimate.error else None,
     )
 
 
-def _draws(cells: Sequence[Cell], *, seed: int, resamples: int) -> Floats:
+def _draws(cells: Sequence[Cell], resampling: Resampling) -> Floats:
     """The mean over cells in each resample; the same seeds are drawn for all cells."""
     seeds = {cell.right.shape[0] for cell in cells}
     if len(seeds) != 1:
         raise ValueError(f"cells with different numbers of seeds: {sorted(seeds)}")
-    generator = np.random.default_rng(seed)
-    drawn = _weights(generator, seeds.pop(), resamples)
-    total = np.zeros(resamples)
-    for cell in cells:
-        codes = _codes(cell.groups)
-        count = int(codes.max()) + 1
-        sums = np.stack([np.bincount(codes, row, minlength=count) for row in cell.right])
-        sizes = np.bincount(codes, minlength=count).astype(np.float64)
-        weights = _weights(generator, count, resamples)
+    coded = [_codes(cell.groups) for cell in cells]
+    of_seeds, *of_groups = resampling.drawn(seeds.pop(), [int(codes.max()) + 1 for codes in coded])
+    drawn = of_seeds.astype(np.float64)
+    total = np.zeros(len(drawn))
+    for cell, codes, counts in zip(cells, coded, of_groups, strict=True):
+        weights = counts.astype(np.float64)
+        sums = np.stack([np.bincount(codes, row, minlength=weights.shape[1]) for row in cell.right])
+        sizes = np.bincount(codes, minlength=weights.shape[1]).astype(np.float64)
         by_seed = (weights @ sums.T) / (weights @ sizes)[:, None]
         total += (by_seed * drawn).sum(axis=1) / drawn.sum(axis=1)
     return total / len(cells)
 
 
-def _weights(generator: np.random.Generator, count: int, resamples: int) -> Floats:
+def _counts(generator: np.random.Generator, count: int, resamples: int) -> Counts:
     """How often each of `count` items is drawn, shape (resamples, count)."""
-    weights = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
-    return weights.astype(np.float64)
+    return generator.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.uint16)
 
 
 def _codes(groups: Sequence[Hashable]) -> NDArray[np.int64]:

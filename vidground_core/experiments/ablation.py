@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from vidground_core.errors import TooManyFailuresError, VidGroundError
+import pyarrow.parquet as pq
+
+from vidground_core.errors import RunDirectoryError, TooManyFailuresError, VidGroundError
 from vidground_core.experiments.ablation_plan import FILTERED, FULL, Condition, Plan, Planner, Run, Size
-from vidground_core.experiments.ablation_results import collect
+from vidground_core.experiments.ablation_results import START, Collector
 from vidground_core.experiments.ablation_tables import write_tables
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.benchmarks import EvalRequest, evaluate
 from vidground_core.experiments.context import Context, ProgressDisplay
 from vidground_core.experiments.detection import check_detection, detect
 from vidground_core.experiments.filtering import filter_set
-from vidground_core.experiments.training import TrainRequest, train, train_job
+from vidground_core.experiments.settings import RunSettings
+from vidground_core.experiments.training import TrainRequest, train
+from vidground_core.plugins import Registry
 from vidground_core.records import Question
 from vidground_core.runs.directory import NEUTRAL, RunDirectory, read_record
 from vidground_core.runs.durable import write_json
-from vidground_core.tables import count, read
+from vidground_core.tables import parts, read
 
 TIMES = "runs.jsonl"
-START = "start"
 
 
 def check_ablation(assembly: Assembly) -> Planner:
     """Builds all that an ablation needs, so that what can be refused is refused before anything is asked or trained."""
     planner = Planner(assembly)
     check_detection(assembly)
-    for benchmark in assembly.settings.eval.benchmarks:
-        assembly.dataset(benchmark)
+    judging = Assembly(evaluation_settings(assembly.settings), assembly.registry)
+    for benchmark in judging.settings.eval.benchmarks:
+        judging.dataset(benchmark)
     assembly.engine(asker="vg ablate")
     return planner
+
+
+def evaluation_settings(settings: RunSettings) -> RunSettings:
+    """The settings that every checkpoint is evaluated with."""
+    options = settings.ablation.benchmark_options
+    if options is None:
+        return settings
+    return settings.model_copy(update={"dataset": {**options, "name": settings.dataset.get("name", "")}})
 
 
 def ablate(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,12 +72,12 @@ def ablate(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[s
         plan = planner.plan(sizes)
         for note in plan.notes:
             context.note(note)
-        lanes = _Lanes(planner, plan, out, context)
+        results = _Results(Collector(planner, plan, sizes, out), out)
         failures: dict[str, str] = {}
         try:
-            failures = lanes.run()
+            failures = _Lanes(planner, plan, out, context, results).run()
         finally:
-            result = _write(planner, plan, sizes, out)
+            result = results.write()
         directory.count(failed=len(failures))
         if failures:
             raise TooManyFailuresError(_failed(failures))
@@ -71,11 +85,42 @@ def ablate(assembly: Assembly, out: Path, context: Context, *, passed: Mapping[s
         return result
 
 
-def _write(planner: Planner, plan: Plan, sizes: Mapping[str, Size], out: Path) -> dict[str, Any]:
-    result = collect(planner, plan, sizes, out)
-    write_json(out / "results.json", result)
-    write_tables(result, out)
-    return result
+def results_of(out: Path, registry: Registry) -> dict[str, Any]:
+    """The results of a study as far as it is, from its directory alone; writes nothing. Raises RunDirectoryError where it is none."""
+    record = read_record(out)
+    if record["verb"] != "ablate":
+        raise RunDirectoryError(f"{str(out)!r} was made by 'vg {record['verb']}', not by 'vg ablate'")
+    planner = Planner(Assembly(RunSettings.model_validate(record["resolved"]), registry))
+    sizes = sizes_of(planner, out)
+    return Collector(planner, planner.plan(sizes), sizes, out).result()
+
+
+@dataclass
+class _Results:
+    """Writes `results.json` as runs finish, so that a study can be looked at while it runs; the tables at its end."""
+
+    collector: Collector
+    out: Path
+    _cost: float = 0.0
+    _written: float = -math.inf
+
+    def refresh(self) -> None:
+        """Unless writing would take more than a hundredth of the time."""
+        if time.monotonic() - self._written > 100 * self._cost:
+            self._put()
+
+    def write(self) -> dict[str, Any]:
+        """The final results, with tables."""
+        result = self._put()
+        write_tables(result, self.out)
+        return result
+
+    def _put(self) -> dict[str, Any]:
+        began = time.process_time()
+        result = self.collector.result()
+        write_json(self.out / "results.json", result)
+        self._written, self._cost = time.monotonic(), time.process_time() - began
+        return result
 
 
 def _failed(failures: Mapping[str, str]) -> str:
@@ -107,18 +152,25 @@ def data_folder(out: Path, condition: Condition) -> Path:
 def sizes_of(planner: Planner, out: Path) -> dict[str, Size]:
     """The size of each condition by name, all of which are made; the full set is always among them."""
     rule = planner.settings.grounded
-    by_filter = rule == FILTERED and "vg-prompts" in planner.settings.budgets
-    kept = {question.id for question in read(out / "data" / FILTERED / "kept", Question)} if by_filter else set[str]()
+    budgeted = "vg-prompts" in planner.settings.budgets
+    kept = set(_ids(out / "data" / FILTERED / "kept")) if rule == FILTERED and budgeted else set[str]()
     tag, _, value = rule.partition("=")
     sizes = {}
     for condition in (Condition(FULL), *planner.conditions()):
         folder = data_folder(out, condition)
-        if "vg-prompts" not in planner.settings.budgets:
-            sizes[condition.name] = Size(count(folder), 0)
-            continue
-        rows = [row.id in kept if by_filter else row.tags.get(tag) == value for row in read(folder, Question)]
-        sizes[condition.name] = Size(len(rows), sum(rows))
+        ids = _ids(folder)
+        if not budgeted:
+            grounded = 0
+        elif rule == FILTERED:
+            grounded = sum(each in kept for each in ids)
+        else:
+            grounded = sum(row.tags.get(tag) == value for row in read(folder, Question))
+        sizes[condition.name] = Size(len(ids), grounded, sha256("\n".join(ids).encode()).hexdigest())
     return sizes
+
+
+def _ids(folder: Path) -> list[str]:
+    return [name for part in parts(folder) for name in pq.read_table(part, columns=["id"])["id"].to_pylist()]
 
 
 @dataclass
@@ -129,6 +181,7 @@ class _Lanes:
     plan: Plan
     out: Path
     context: Context
+    results: _Results
     stop: threading.Event = field(default_factory=threading.Event)
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -145,6 +198,7 @@ class _Lanes:
             try:
                 for finished in as_completed(work):
                     self._heed(finished, work[finished], failures)
+                    self.results.refresh()
             except BaseException:
                 # Ctrl-C reaches only this thread.
                 for future in work:
@@ -172,7 +226,7 @@ class _Lanes:
 
     def _one(self, run: Run, device: str) -> None:
         began = time.monotonic()
-        done = _finished(self.out / "train" / run.key) and _finished(self.out / "eval" / run.key)
+        done = is_finished(self.out / "train" / run.key) and is_finished(self.out / "eval" / run.key)
         settings = self.planner.assembly.settings
         section = settings.run.model_copy(update={"threads": self.planner.settings.threads})
         settings = settings.model_copy(update={"trainer": dict(run.trainer), "seed": run.seed, "run": section})
@@ -186,7 +240,7 @@ class _Lanes:
 
     def _evaluate(self, key: str, model: str, device: str) -> None:
         own = self.planner.settings
-        settings = self.planner.assembly.settings
+        settings = evaluation_settings(self.planner.assembly.settings)
         if device and settings.engine.get("name", "transformers") == "transformers":
             settings = settings.model_copy(update={"engine": {**settings.engine, "device": f"cuda:{device.split(',')[0]}"}})
         request = EvalRequest(model, self.out / "eval" / key, Path(own.verdicts) if own.verdicts else None, own.judge)
@@ -213,77 +267,6 @@ def _no_display(label: str) -> Iterator[ProgressDisplay]:
     yield _NoDisplay()
 
 
-def _finished(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
+    """Whether the step that writes this directory has ended."""
     return (folder / "run.json").exists() and read_record(folder)["status"] == "done"
-
-
-def plan_ablation(assembly: Assembly, out: Path) -> dict[str, Any]:
-    """The object of `vg ablate --dry-run --json`; writes nothing.
-
-    Sizes of data conditions, and so the prompts of the budget vg-prompts, are known once `out` holds them; before, every question of the
-    data set counts as kept and these prompts are upper bounds, which `notes` says. GPU-hours come from runs that are done in `out`, or
-    from ablation.gpu_hours_per_1000_prompts; null where there is neither.
-    """
-    planner = check_ablation(assembly)
-    made = all(_finished(out / "data" / each.name) for each in planner.conditions() if each.policies) and _finished(out / "detect")
-    notes = []
-    if made:
-        sizes = sizes_of(planner, out)
-    else:
-        questions = sum(isinstance(row, Question) for row in assembly.dataset().rows())
-        sizes = dict.fromkeys([FULL, *(each.name for each in planner.conditions())], Size(questions, questions))
-        notes.append("the data conditions are not made yet: every question counts as kept, prompts under vg-prompts are upper bounds")
-    plan = planner.plan(sizes)
-    cost = _cost(assembly, out)
-    return {
-        "out": str(out),
-        "data": [{"name": name, "questions": size.questions if made else None} for name, size in sizes.items()],
-        "runs": [_planned(run, plan, out, cost) for run in plan.runs],
-        "prompts": sum(run.prompts for run in plan.runs),
-        "tokens": _scaled(plan.runs, cost.get("tokens")),
-        "gpu_hours": _scaled(plan.runs, cost.get("hours")),
-        "notes": [*notes, *plan.notes],
-        "warnings": _warnings(planner, plan, out),
-    }
-
-
-def _planned(run: Run, plan: Plan, out: Path, cost: Mapping[str, float]) -> dict[str, Any]:
-    uses = [f"{use.arm} ({use.budget})" for use in plan.uses if use.run is run]
-    facts = {"run": run.key, "data": run.condition.name, "seed": run.seed, "trainer": run.trainer["name"], "prompts": run.prompts}
-    return facts | {
-        "used_by": uses,
-        "done": _finished(out / "train" / run.key) and _finished(out / "eval" / run.key),
-        "tokens": _scaled([run], cost.get("tokens")),
-        "gpu_hours": _scaled([run], cost.get("hours")),
-    }
-
-
-def _scaled(runs: Sequence[Run], per_prompt: float | None) -> float | None:
-    return None if per_prompt is None else sum(run.prompts for run in runs) * per_prompt
-
-
-def _cost(assembly: Assembly, out: Path) -> dict[str, float]:
-    """Tokens and hours a prompt, as far as known."""
-    known = {}
-    if assembly.settings.ablation.gpu_hours_per_1000_prompts:
-        known["hours"] = assembly.settings.ablation.gpu_hours_per_1000_prompts / 1000
-    file = out / TIMES
-    done = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    prompts = sum(line["prompts"] for line in done)
-    if prompts:
-        known["tokens"] = sum(line["tokens"] for line in done) / prompts
-        known["hours"] = sum(line["training_s"] for line in done) / 3600 / prompts
-    return known
-
-
-def _warnings(planner: Planner, plan: Plan, out: Path) -> list[str]:
-    """What `check` finds missing for the first run of each trainer; data that is not made yet is not missing."""
-    found: dict[str, None] = {}
-    for run in {str(run.trainer["name"]): run for run in reversed(plan.runs)}.values():
-        settings = planner.assembly.settings.model_copy(update={"trainer": dict(run.trainer), "seed": run.seed})
-
-        request = TrainRequest(str(data_folder(out, run.condition)), out / "train" / run.key)
-        job = train_job(request, Assembly(settings, planner.assembly.registry))
-        missing = planner.trainer(run.trainer, seed=run.seed).check(job)
-        found |= dict.fromkeys(line for line in missing if str(job.data) not in line)
-    return list(found)

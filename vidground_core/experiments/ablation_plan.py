@@ -29,10 +29,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Questions of a condition, and how many of them are grounded."""
+    """Questions of a condition, and how many of them are grounded. `digest` tells which they are; empty where that is not known."""
 
     questions: int
     grounded: int
+    digest: str = ""
 
     @property
     def share(self) -> float:
@@ -164,7 +165,10 @@ class Planner:
                         notes.append(prompts)
                         continue
                     run = self._run(arm, condition, seed, prompts)
-                    uses.append(Use(arm.name, budget, seed, runs.setdefault(self._signature(run), run)))
+                    shared = runs.setdefault(self._signature(run, sizes[condition.name]), run)
+                    if shared.condition != condition:
+                        notes.append(f"arm {arm.name!r}: {condition.name} keeps the questions of {shared.condition.name}: trained once")
+                    uses.append(Use(arm.name, budget, seed, shared))
         return Plan(tuple(runs.values()), tuple(uses), tuple(dict.fromkeys(notes)))
 
     def _drawn(self, arm: ArmSettings) -> Iterator[tuple[Condition, int]]:
@@ -189,10 +193,10 @@ class Planner:
         key = f"{arm.name}-{prompts}p-s{seed}" + (f"-d{draw}" if draw else "")
         return Run(key, condition, {**self._trainers[arm.name], "prompts": prompts}, seed, prompts)
 
-    def _signature(self, run: Run) -> str:
-        """What makes two runs one: policies and trainer with all their options, and the seed."""
-        policies = [described(policy) for policy in self.filters(run.condition)]
-        return json.dumps([policies, described(self.trainer(run.trainer, seed=run.seed)), run.seed], sort_keys=True)
+    def _signature(self, run: Run, size: Size) -> str:
+        """What makes two runs one: the questions in their order (or the policies, where they are not known), the trainer, and the seed."""
+        data = size.digest or [described(policy) for policy in self.filters(run.condition)]
+        return json.dumps([data, described(self.trainer(run.trainer, seed=run.seed)), run.seed], sort_keys=True)
 
 
 def runs_of(uses: Sequence[Use], arm: str, budget: Budget) -> dict[int, list[Run]]:

@@ -60,6 +60,13 @@ class AblationSettings(ComponentConfig):
     parallel: int = Field(1, ge=1, description="Runs side by side, one process each.")
     devices: tuple[str, ...] = Field((), description="GPUs of each lane, as CUDA_VISIBLE_DEVICES names them, such as 0 or 0,1.")
     threads: int = Field(0, ge=0, description="Threads of each training process; 0 leaves the choice to the back-end.")
+    benchmark_options: dict[str, Any] | None = Field(
+        None,
+        description="Options of benchmarks that have the loader of the run's data set, in place of its options; {} for defaults.",
+    )
+    tokens_per_prompt: float = Field(
+        0.0, ge=0, description="Known tokens of a prompt with its rollouts, for the plan; measured once a run is done."
+    )
     gpu_hours_per_1000_prompts: float = Field(0.0, ge=0, description="Known cost of training, for the plan; measured once a run is done.")
 
     @model_validator(mode="after")
