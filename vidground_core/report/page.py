@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from .audits import shared_judges
-from .data import Estimate, Judge, ReportData
+from .data import Browser, Estimate, Judge, ReportData
 from .figures import curves_text, plot, stacked
-from .sample import EXAMPLES_PER_GROUP
 from .wording import FILTERS, checkpoint_meaning, count, counted, percent, percent_bare
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_VENDOR = Path(__file__).parent / "vendor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,29 @@ def render(data: ReportData) -> str:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(FILTERS)
-    css, script = (environment.get_template(name).render() for name in ("report.css", "report.js"))
-    environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, examples_limit=EXAMPLES_PER_GROUP, data=data)
+    files = [_VENDOR / "virtual-core.js", _TEMPLATES / "browser.js"] if data.browser else []
+    scripts = [path.read_text(encoding="utf-8") for path in files]
+    style = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "browser.css"))
+    environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, data=data)
     environment.globals.update(facts=facts(data), shared_judges=shared_judges(data.audits))
-    return environment.get_template("page.html.jinja").render(sections=sections(data), lead=lead(data), policy=_policy(css, script))
+    environment.globals.update(style=Markup(style), scripts=[Markup(script) for script in scripts])  # noqa: S704 - this package's own files
+    policy = _policy(style, scripts, data.browser)
+    return environment.get_template("page.html.jinja").render(sections=sections(data), lead=lead(data), policy=policy)
 
 
-def _policy(css: str, script: str) -> str:
-    """Nothing but this page's own style and script, named by digest, may run or load."""
-    style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
-    return f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{code}'; base-uri 'none'; form-action 'none'"
+def _policy(style: str, scripts: Sequence[str], browser: Browser | None) -> str:
+    """Nothing but this page's own style and scripts, named by digest, may run or load.
+
+    With the browser also pictures that lie in the page, and scripts that carry the digest of all the questions' data: those beside it.
+    """
+    sources = [_digest(script) for script in scripts] + ([f"'nonce-{browser.nonce}'"] if browser and browser.nonce else [])
+    code = " ".join(sources) or "'none'"
+    pictures = " img-src data:;" if browser else ""
+    return f"default-src 'none';{pictures} style-src {_digest(style)}; script-src {code}; base-uri 'none'; form-action 'none'"
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def sections(data: ReportData) -> tuple[Section, ...]:
@@ -65,7 +80,7 @@ def sections(data: ReportData) -> tuple[Section, ...]:
         (bool(data.detectors), Section("detectors", "detectors", "What the detectors say")),
         (bool(data.planted), Section("planted", "planted", "Detectors against the planted truth")),
         (bool(data.training), Section("training", "training", "Training")),
-        (bool(data.examples), Section("questions", "questions", "Questions")),
+        (data.browser is not None, Section("questions", "questions", "Questions")),
         (data.set_aside is not None, Section("set_aside", "set-aside", "Set aside")),
         (bool(data.steps), Section("settings", "settings", "Settings and versions")),
     )

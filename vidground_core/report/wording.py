@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .data import Example, Step
+from .data import Step
 
 LABELS: Mapping[str, str] = {
     "vg": "VG (needs the video)",
@@ -114,19 +114,6 @@ def sort_dimensions(groups: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, 
     return sorted(groups, key=lambda group: order.index(group[0]) if group[0] in order else len(order))
 
 
-def verdict(example: Example) -> str:
-    """What happened to a question, in one or two words."""
-    if example.kept is None:
-        return "answered" if example.answered else "not answered"
-    return "kept" if example.kept else "dropped"
-
-
-def verdict_class(example: Example) -> str:
-    """The style of `verdict`."""
-    kept = not example.answered if example.kept is None else example.kept
-    return "kept" if kept else "dropped"
-
-
 def settings_text(settings: Mapping[str, Any]) -> str:
     """Settings as YAML, in the order in which they were saved."""
     return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=100).rstrip()
@@ -154,8 +141,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "dimension": dimension,
     "checkpoint_meaning": checkpoint_meaning,
     "sort_dimensions": sort_dimensions,
-    "verdict": verdict,
-    "verdict_class": verdict_class,
     "yaml": settings_text,
     "command": command,
 }
