@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,19 @@ from typing import Any
 from vidground_core.config import build
 from vidground_core.engines.base import Engine
 from vidground_core.errors import ConfigError
+from vidground_core.evaluation.benchmark_prompts import BENCHMARK_PROMPTS_VERSION, HARNESSES
 from vidground_core.experiments.assembly import Assembly, Dataset, described
 from vidground_core.experiments.context import Context
+from vidground_core.experiments.gains import compare, measures
+from vidground_core.experiments.lmms_eval import LmmsEvalRun, write_lmms_eval
 from vidground_core.experiments.progress import RunProgress
-from vidground_core.experiments.splits import SplitRule, compare, split_rule, summarise
+from vidground_core.experiments.sparse_to_dense import SparseToDense, VotingConfig
+from vidground_core.experiments.splits import SplitRule, split_rule, summarise
+from vidground_core.experiments.votes import votes_taken
 from vidground_core.experiments.watching import WatchConfig, WithVideo
-from vidground_core.records import Question, Verdict
-from vidground_core.runs.directory import RunDirectory
-from vidground_core.runs.durable import write_json
+from vidground_core.records import Question, SetAside, Verdict
+from vidground_core.runs.directory import NEUTRAL, RunDirectory
+from vidground_core.runs.durable import read_json, write_json
 from vidground_core.runs.executor import Executor
 from vidground_core.runs.layout import Layout, folder_name
 from vidground_core.runs.options import BoundDetector, DetectorCounts, RunnerOptions, check_capabilities, check_failures
@@ -27,15 +32,26 @@ from vidground_core.runs.runner import run_detectors
 from vidground_core.runs.standing import Standing
 from vidground_core.tables import read
 
+# What may change in a directory that is finished: other numbers of frames are asked beside, other splits only counted anew.
+_FREE = ("eval.frames", "eval.splits", "verdicts", "judge", "ta_when")
+_VOTING = ("voting", "votes", "most_frames")
+_ROWS = "rows.json"
+
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What is evaluated: `model` a path or name, `out` the run directory. `verdicts` and `judge` define the TA and VG splits."""
+    """What is evaluated: `model` a path or name, `out` the run directory.
+
+    `verdicts` (one directory or several), `judge` and `ta_when` define the TA and VG splits, as in `splits.split_rule`. With `lmms_eval`
+    the results are also written in the form of lmms-eval.
+    """
 
     model: str
     out: Path
-    verdicts: Path | None = None
+    verdicts: Path | Sequence[Path] | None = None
     judge: str = ""
+    ta_when: str = "any"
+    lmms_eval: bool = False
 
 
 def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,18 +60,20 @@ def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, pass
     Raises ConfigError where no benchmark is given or one twice, FinishedWithFailuresError after the results are written where more
     asks stayed failed than allowed.
     """
-    rule = split_rule(request.verdicts, request.judge)
+    rule = split_rule(request.verdicts, request.judge, request.ta_when)
     engine = assembly.engine(request.model, asker="vg eval")
     with closing(assembly.executor()) as executor:
         evaluation = _Evaluation(request.out, engine, executor, assembly, context)
         runs = evaluation.runs()
-        resolved = evaluation.described() | {"verdicts": str(request.verdicts or ""), "judge": request.judge}
-        with RunDirectory.open(request.out, "eval", passed=passed, resolved=resolved) as directory:
-            if directory.done and directory.result is not None:
+        resolved = evaluation.described() | _described_splits(request)
+        with RunDirectory.open(request.out, "eval", passed=passed, resolved=resolved, neutral={*NEUTRAL, *_FREE}) as directory:
+            if directory.done and directory.result is not None and _written(directory.result, request):
                 return directory.result
             counts = [evaluation.ask(run) for run in runs]
             shown = [evaluation.result(run, rule) | {"asked": n.asked, "reused": n.reused} for run, n in zip(runs, counts, strict=True)]
-            result = {"model": request.model, "benchmarks": shown}
+            result: dict[str, Any] = {"model": request.model, "benchmarks": shown}
+            if request.lmms_eval:
+                result["lmms_eval"] = evaluation.lmms_eval(request.model, runs, directory)
             write_json(request.out / "results.json", result)
             for note in _notes(runs, shown):
                 context.note(note)
@@ -63,6 +81,18 @@ def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, pass
             check_failures(counts, assembly.settings.max_failures)
             directory.finish(result)
             return result
+
+
+def _described_splits(request: EvalRequest) -> dict[str, Any]:
+    several = isinstance(request.verdicts, Sequence)
+    folders = [str(folder) for folder in request.verdicts] if isinstance(request.verdicts, Sequence) else str(request.verdicts or "")
+    found = {"verdicts": folders if several and len(folders) != 1 else "".join(folders), "judge": request.judge}
+    return found if request.ta_when == "any" else found | {"ta_when": request.ta_when}
+
+
+def _written(result: Mapping[str, Any], request: EvalRequest) -> bool:
+    """Whether what a finished run is to have written is there."""
+    return not request.lmms_eval or all(Path(path).is_file() for path in result.get("lmms_eval") or [""])
 
 
 def _layout(out: Path, benchmark: str) -> Layout:
@@ -88,6 +118,20 @@ class _Run:
     frames: int
     detector: WithVideo
     layout: Layout
+
+    def rows(self) -> Iterator[Question | SetAside]:
+        """The benchmark's rows; how many there were is kept, so that those set aside are told."""
+        number = 0
+        for row in self.benchmark.rows():
+            number += 1
+            yield row
+        self.layout.questions_folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.layout.questions_folder / _ROWS, {"rows": number})
+
+    def set_aside(self, questions: int) -> int | None:
+        """Rows that are no question; None where an earlier version wrote the table."""
+        counted = read_json(self.layout.questions_folder / _ROWS)
+        return None if counted is None else int(counted["rows"]) - questions
 
     @property
     def label(self) -> str:
@@ -125,38 +169,78 @@ class _Evaluation:
     def _detector(self, frames: int) -> WithVideo:
         chosen = self.assembly.settings.eval
         options = {name: getattr(chosen, name) for name in ("pixels", "prompt", "scoring", "max_tokens", "changed")}
-        return WithVideo(build(WatchConfig, {"frames": frames, **options}, "eval"))
+        if chosen.voting == "none":
+            return WithVideo(build(WatchConfig, {"frames": frames, **options}, "eval"))
+        voting = {"votes": chosen.votes, "most_frames": chosen.most_frames}
+        return SparseToDense(build(VotingConfig, {"frames": frames, **options, **voting}, "eval"))
 
     def described(self) -> dict[str, Any]:
         """What makes this evaluation another one when it changes."""
         settings = self.assembly.settings
+        voting = settings.eval.voting != "none"
+        probe = SparseToDense if voting else WithVideo
+        prompts = {"prompts": BENCHMARK_PROMPTS_VERSION} if settings.eval.prompt in HARNESSES else {}
         return {
             "engine": described(self.engine) | {"identity": self.engine.identity},
-            "probe": {"name": WithVideo.name, "version": WithVideo.version},
-            "eval": settings.eval.model_dump(mode="json"),
+            "probe": {"name": probe.name, "version": probe.version, **prompts},
+            "eval": settings.eval.model_dump(mode="json", exclude=set() if voting else set(_VOTING)),
             "benchmarks": {one.spec: described(one.loader) for one in _benchmarks(self.assembly)},
             "limit": settings.limit,
         }
 
     def ask(self, run: _Run) -> DetectorCounts:
         """Asks what has no answer yet."""
-        settings = self.assembly.settings
         bound = BoundDetector(run.detector, {"model": self.engine}, self.executor, folder=run.folder)
         # The limit is checked once over all benchmarks, so that a few failures in the first do not keep the others from being asked.
-        store = Path(settings.store) if settings.store else None
-        options = RunnerOptions(step="eval", max_failures=math.inf, store=store, budget=self.context.budget)
+        options = RunnerOptions(step="eval", max_failures=math.inf, store=self._store(), budget=self.context.budget)
         with RunProgress(self.context) as progress:
             labelled = _Labelled(progress, run.label)
-            rows, heard = run.benchmark.rows(), self.context.tell
-            (counts,) = run_detectors(run.layout, rows, [bound], options=options, on_event=heard, progress=labelled)
+            (counts,) = run_detectors(run.layout, run.rows(), [bound], options=options, on_event=self.context.tell, progress=labelled)
         return counts
+
+    def _store(self) -> Path | None:
+        return Path(self.assembly.settings.store) if self.assembly.settings.store else None
 
     def result(self, run: _Run, rule: SplitRule) -> dict[str, Any]:
         """The benchmark's part of the result."""
         chosen = self.assembly.settings.eval
         summary = summarise(run.answers(), rule, chosen.splits)
-        changed = {"changed": compare(run.answers(), rule, chosen.splits, chosen.changed)} if chosen.changed else {}
-        return {"name": run.benchmark.spec, "frames": run.frames, **summary, **changed}
+        aside = run.set_aside(sum(1 for _ in run.answers()))
+        found = {"name": run.benchmark.spec, "frames": run.frames, **summary, **({} if aside is None else {"rows_set_aside": aside})}
+        if aside:
+            found["notes"] = [*summary["notes"], f"{aside} rows are no questions and are in no split; {run.layout.set_aside_file} says why"]
+        if chosen.changed:
+            changed = compare(run.answers(), rule, chosen.splits, chosen.changed)
+            found |= {"changed": changed, "measures": measures(changed)}
+        if chosen.voting != "none":
+            voting = {"method": chosen.voting, "votes": chosen.votes, "most_frames": chosen.most_frames}
+            found["voting"] = voting | {"splits": votes_taken(run.answers(), rule, chosen.splits)}
+        return found
+
+    def lmms_eval(self, model: str, runs: Sequence[_Run], directory: RunDirectory) -> list[str]:
+        """Writes the results in the form of lmms-eval, one file a number of frames, and returns the files."""
+        settings = self.assembly.settings
+        store = self._store() or Layout(self.out).store_file
+        written = []
+        for frames in dict.fromkeys(run.frames for run in runs):
+            asked = [
+                LmmsEvalRun(run.benchmark.spec, run.detector, run.layout, run.folder, run.benchmark.loader.version)
+                for run in runs
+                if run.frames == frames
+            ]
+            facts = {"frames": frames, "limit": settings.limit, "seed": settings.seed, "eval": settings.eval.model_dump(mode="json")}
+            written.append(
+                write_lmms_eval(
+                    self.out / "lmms-eval" / f"{frames}-frames",
+                    asked,
+                    model=model,
+                    engine=self.engine,
+                    store=store,
+                    record=directory.record,
+                    facts=facts,
+                )
+            )
+        return [str(path) for path in written]
 
 
 @dataclass(frozen=True)

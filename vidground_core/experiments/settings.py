@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
 from vidground_core.config import ComponentConfig, build, merge, parse_settings, read_yaml
 from vidground_core.errors import ConfigError, nearest
+from vidground_core.evaluation.voting import MOST_FRAMES, SAMPLES
 from vidground_core.experiments import filter_chain
 from vidground_core.experiments.ablation_settings import AblationSettings
 from vidground_core.plugins import Registry
@@ -34,6 +35,11 @@ class EvalSettings(ComponentConfig):
     prompt: str = Field("letter", description="Name of the prompt.")
     scoring: str = Field("generate", description="How an answer is taken: generate, letters or texts (the likeliest option).")
     max_tokens: int = Field(64, ge=1, description="Most tokens generated for an answer.")
+    voting: Literal["none", "sparse-to-dense"] = Field(
+        "none", description="Vote at test time: from each number of frames on, they are doubled until the sampled answers agree."
+    )
+    votes: int = Field(SAMPLES, ge=2, description="Answers sampled at each number of frames, where there is voting.")
+    most_frames: int = Field(MOST_FRAMES, ge=1, description="Frames are doubled up to this number, where there is voting.")
     changed: tuple[str, ...] = Field(
         (), description="Also ask with the video changed: shuffled, reversed, single (centre frame), mismatched (another video), blank."
     )

@@ -7,34 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidground_core.errors import InputError, nearest
+from vidground_core.errors import ConfigError, InputError, nearest
 from vidground_core.evaluation.scoring import can_score
-from vidground_core.evaluation.statistics import difference, rate
+from vidground_core.evaluation.statistics import rate
 from vidground_core.records import Question, Tally, Verdict
 from vidground_core.runs.judged import detector_folders
 from vidground_core.runs.layout import Layout
+from vidground_core.runs.questions import complete_questions
 from vidground_core.tables import read
 
 FULL, ORDERED = "full", "ordered"
-# What the difference between the video as it is and as it is changed is called.
-GAINS = {
-    "shuffled": "order_sensitivity",
-    "reversed": "direction_sensitivity",
-    "single": "multi_frame_gain",
-    "mismatched": "video_gain_over_mismatched",
-    "blank": "video_gain_over_blank",
-}
+# A question is named by its id and, where the verdicts' directory has it, its text: ids of several benchmarks may be the same.
+Named = str | tuple[str, str]
 
 
 @dataclass(frozen=True)
 class SplitRule:
     """Which split a question is in besides `full`.
 
-    With verdicts, `ta` is what a judge answered without watching and `vg` what it did not; a question without a verdict is in neither.
+    With verdicts, `ta` is what judges answered without watching and `vg` what they did not; a question without a verdict is in neither.
     Without, `ta` and `vg` are the data set's own tag "label", as every other split is.
     """
 
-    judged: Mapping[str, bool | None] | None = None
+    judged: Mapping[Named, bool | None] | None = None
     source: str = ""
 
     def of(self, question: Question) -> str:
@@ -42,31 +37,69 @@ class SplitRule:
         label = question.tags.get("label", "").lower()
         if self.judged is None:
             return label
-        answered = self.judged.get(question.id)
+        answered = self.judged.get((question.id, question.text), self.judged.get(question.id))
         if answered is not None:
             return "ta" if answered else "vg"
         return "" if label in ("ta", "vg") else label
 
 
-def split_rule(verdicts: Path | None, judge: str = "") -> SplitRule:
-    """The rule for `vg eval --verdicts DIR`; `judge` names one detector, else a question is TA where any of them answered it.
+def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when: str = "any") -> SplitRule:
+    """The rule for `vg eval --verdicts DIR`, of one directory or several; `judge` names the detectors that count, with commas between.
 
-    Raises InputError where the directory has no verdicts, or none of `judge`.
+    `ta_when` says when several judges make a question TA: "any" of them answered it, "all" that came to a verdict did, or at least so many
+    (2 of three is VidGround-M1 and M2). Raises InputError where a directory has no verdicts, or none has those of a named judge,
+    ConfigError for another `ta_when`.
     """
-    if verdicts is None:
-        return SplitRule()
-    folders = detector_folders(Layout(verdicts))
+    folders = [verdicts] if isinstance(verdicts, Path) else list(verdicts or ())
+    needed = _needed(ta_when)
     if not folders:
-        raise InputError(f"{str(verdicts)!r} has no verdicts: name the output directory of vg detect or vg filter")
-    if judge and judge not in folders:
-        raise InputError(f"{str(verdicts)!r} has no verdicts of a detector {judge!r}; {nearest(judge, folders)}")
-    answered: dict[str, bool | None] = {}
-    for name, folder in folders.items():
-        if judge in ("", name):
-            for verdict in read(folder, Verdict):
-                before = answered.get(verdict.question)
-                answered[verdict.question] = verdict.answered if before is None else before or bool(verdict.answered)
-    return SplitRule(answered, f"{judge or ' or '.join(folders)} in {verdicts}")
+        return SplitRule()
+    tables = [(folder, detector_folders(Layout(folder))) for folder in folders]
+    for folder, found in tables:
+        if not found:
+            raise InputError(f"{str(folder)!r} has no verdicts: name the output directory of vg detect or vg filter")
+    there = list(dict.fromkeys(name for _, found in tables for name in found))
+    judges = judge.split(",") if judge else there
+    for name in judges:
+        if name not in there:
+            named = " and ".join(repr(str(folder)) for folder in folders)
+            raise InputError(f"{named} has no verdicts of a detector {name!r}; {nearest(name, there)}")
+    if needed is not None and needed > len(judges):
+        raise ConfigError(f"--ta-when {ta_when}: there are only {len(judges)} judges: {', '.join(judges)}")
+    said: dict[Named, list[bool]] = {}
+    for folder, found in tables:
+        names = _names(folder)
+        for name in judges:
+            for verdict in read(found[name], Verdict) if name in found else ():
+                heard = said.setdefault(names.get(verdict.question, verdict.question), [])
+                heard += [] if verdict.answered is None else [verdict.answered]
+    judged = {question: _is_ta(heard, needed) for question, heard in said.items()}
+    return SplitRule(judged, f"{_JOINED.get(ta_when, f' or {ta_when} of ').join(judges)} in {', '.join(map(str, folders))}")
+
+
+_JOINED = {"any": " or ", "all": " and "}
+
+
+def _needed(ta_when: str) -> int | None:
+    """The number of judges that make a question TA; None for all of those with a verdict."""
+    if ta_when in _JOINED:
+        return 1 if ta_when == "any" else None
+    if not ta_when.isdecimal() or not int(ta_when):
+        raise ConfigError(f"--ta-when {ta_when!r}: expected any, all, or a number of judges from 1 on")
+    return int(ta_when)
+
+
+def _is_ta(heard: Sequence[bool], needed: int | None) -> bool | None:
+    """None where no judge came to a verdict."""
+    if not heard:
+        return None
+    return all(heard) if needed is None else sum(heard) >= needed
+
+
+def _names(folder: Path) -> dict[str, Named]:
+    """The questions by id with their texts, where the directory holds them."""
+    table = complete_questions(Layout(folder).questions_folder)
+    return {} if table is None else {each.id: (each.id, each.text) for each in read(table.folder, Question)}
 
 
 @dataclass
@@ -76,12 +109,12 @@ class _Scores:
     right: list[bool] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
-    missing_media: int = 0
+    seen: list[bool] = field(default_factory=list)
 
     def add(self, question: Question, verdict: Verdict) -> None:
         self.right.append(verdict.answered is True)
         self.groups.append(question.group or question.id)
-        self.missing_media += not verdict.conditions
+        self.seen.append(bool(verdict.conditions))
         tally = verdict.conditions.get(ORDERED, Tally())
         self.tally = Tally(*(getattr(self.tally, name) + getattr(tally, name) for name in _COUNTED))
 
@@ -90,7 +123,17 @@ class _Scores:
         trials = self.tally.trials or 1
         shares = {name: getattr(self.tally, name) / trials for name in ("refused", "unparsed", "failed")}
         counts: dict[str, Any] = {"n": len(self.right), "correct": sum(self.right), "accuracy": found.value}
-        return counts | {"interval": found.interval, "groups": found.groups, **shares, "missing_media": self.missing_media}
+        missing = len(self.seen) - sum(self.seen)
+        counts |= {"interval": found.interval, "groups": found.groups, **shares, "missing_media": missing}
+        return counts | ({"with_media": self._with_media()} if missing else {})
+
+    def _with_media(self) -> dict[str, Any]:
+        """The accuracy on the questions whose media could be shown."""
+        rows = [(right, group) for right, group, seen in zip(self.right, self.groups, self.seen, strict=True) if seen]
+        if not rows:
+            return {"n": 0, "accuracy": None, "interval": None}
+        found = rate(*zip(*rows, strict=True))
+        return {"n": found.n, "accuracy": found.value, "interval": found.interval}
 
 
 _COUNTED = ("trials", "correct", "refused", "unparsed", "failed")
@@ -100,7 +143,8 @@ def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, spli
     """`splits` of a benchmark with n, correct, accuracy and 95 % interval clustered by group; `empty` names those without questions.
 
     Every question with a checkable answer is in n: refused, unparsed and failed ones and those whose media cannot be read count as not
-    correct, and their shares stand beside. Questions whose answers this version cannot check are counted in `not_judged`.
+    correct, and their shares stand beside; where media are missing, `with_media` is the accuracy on the others. Questions whose answers
+    this version cannot check are counted in `not_judged`.
     """
     scores: dict[str, _Scores] = {FULL: _Scores()}
     not_judged = unlabelled = 0
@@ -120,42 +164,4 @@ def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, spli
     if not_judged:
         notes.append(f"{not_judged} questions have answers that this version cannot check and are in no split")
     empty = [name for name in splits if name not in shown]
-    return {"splits": shown, "empty": empty, "missing_media": scores[FULL].missing_media, "not_judged": not_judged, "notes": notes}
-
-
-def compare(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, splits: Sequence[str], changed: Sequence[str]) -> dict[str, Any]:
-    """For each way the video was changed: accuracy by split, and what the right video gains over it, with intervals clustered by video.
-
-    Only questions asked both ways are counted, and both accuracies are of these: `n`, `accuracy` (changed), `ordered`, `gain` (ordered less
-    changed, paired) in shares and `interval` of the gain. The gain's name says what it measures: multi-frame gain over a single frame and
-    order sensitivity over shuffled frames as in TOMATO (arXiv 2410.23266).
-    """
-    pairs: dict[tuple[str, str], list[tuple[bool, bool, str]]] = {}
-    for question, verdict in answers:
-        if not can_score(question):
-            continue
-        right = _right(verdict, ORDERED)
-        for condition in changed:
-            other = _right(verdict, condition)
-            if right is None or other is None:
-                continue
-            for split in dict.fromkeys((FULL, rule.of(question))):
-                pairs.setdefault((condition, split), []).append((right, other, question.group or question.id))
-    found: dict[str, Any] = {}
-    for condition in changed:
-        by_split = {split: _compared(pairs[condition, split]) for split in splits if (condition, split) in pairs}
-        found[condition] = {"measures": GAINS[condition], "splits": by_split}
-    return found
-
-
-def _right(verdict: Verdict, condition: str) -> bool | None:
-    """Whether the question is right under a condition; None where it was not asked. No answer is not right."""
-    tally = verdict.conditions.get(condition)
-    return None if tally is None or not tally.trials else tally.correct == tally.trials
-
-
-def _compared(rows: Sequence[tuple[bool, bool, str]]) -> dict[str, Any]:
-    ordered, other, groups = zip(*rows, strict=True)
-    gain = difference(ordered, other, groups)
-    shares = {"accuracy": sum(other) / len(rows), "ordered": sum(ordered) / len(rows)}
-    return {"n": len(rows), **shares, "gain": gain.value, "interval": gain.interval}
+    return {"splits": shown, "empty": empty, "missing_media": scores[FULL].seen.count(False), "not_judged": not_judged, "notes": notes}

@@ -13,7 +13,8 @@ from vidground_core.detectors.base import Corpus, Rounds
 from vidground_core.detectors.choice_options import Calibration
 from vidground_core.detectors.frames import FramesConfig, FramesDetector, clips, has_video
 from vidground_core.detectors.multiple_choice import Rule, Scoring, choice_version
-from vidground_core.records import Media, Part, Probe, Question, View
+from vidground_core.evaluation.benchmark_prompts import benchmark_prompt
+from vidground_core.records import Clip, Media, Part, Probe, Question, View
 
 Changed = Literal["shuffled", "reversed", "single", "mismatched", "blank"]
 # Draws of another video before a question goes without.
@@ -45,6 +46,11 @@ class WithVideo(FramesDetector[WatchConfig]):
     conditions: ClassVar[tuple[str, ...]] = ("ordered",)
     decides: ClassVar[str] = "ordered"
     views: ClassVar[Mapping[str, View]] = {"shuffled": "shuffled", "reversed": "reversed", "blank": "blank"}
+
+    @property
+    def deciding(self) -> slice:
+        """Which of a question's asks, in the order asked, decide what `answered` is: that with the video as it is."""
+        return slice(0, 1)
 
     def shown(self) -> tuple[str, ...]:
         """The video as it is, then as it is changed."""
@@ -88,4 +94,12 @@ class WithVideo(FramesDetector[WatchConfig]):
         shown = clips(question, self.config, self.views.get(condition, "ordered"))
         if condition == "single":
             shown = tuple(replace(clip, frames=1, view="single") if clip.type == "video" else clip for clip in shown)
-        return (*shown, self.text(question, order))
+        return self.arranged(shown, question, order)
+
+    def arranged(self, shown: Sequence[Clip], question: Question, order: Sequence[int]) -> tuple[Part, ...]:
+        """The media, then the text; of a harness's prompt for this benchmark, where the harness has them."""
+        own = benchmark_prompt(self.config.prompt, question) if self.config.listed else None
+        if own is None:
+            return (*shown, self.text(question, order))
+        before, after = own.render(question, order)
+        return (*([before] if before else []), *shown, after)
