@@ -11,6 +11,7 @@ from typing import Any
 
 from vidground_core.runs.directory import read_record
 
+from .ablation_collect import ablation_report
 from .accuracy import benchmark_reports
 from .audits import audit_reports
 from .browser import BrowserWriter
@@ -37,6 +38,7 @@ def collect(directory: Path, browser: BrowserWriter | None = None) -> ReportData
         training=training,
         benchmarks=benchmarks,
         audits=audit_reports(_audit_result(places, runs), directory),
+        ablation=ablation_report(directory) if places.verb == "ablate" else None,
     )
     if places.questions:
         return _with_questions(base, places, runs, browser)

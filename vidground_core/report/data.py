@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ablation import AblationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +270,4 @@ class ReportData:
     training: tuple[TrainingReport, ...] = ()
     browser: Browser | None = None
     set_aside: SetAsideReport | None = None
+    ablation: AblationReport | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .data import DetectorReport, TrainingReport
 from .wording import label, metric, series
 
-_UNIT_METRICS = ("reward", "frac_reward_zero_std")
+UNIT_METRICS = ("reward", "frac_reward_zero_std")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def plot(report: TrainingReport) -> Plot:
     points = [point for curve in report.curves for point in curve.points]
     first, last = min(step for step, _ in points), max(step for step, _ in points)
     low, high = min(value for _, value in points), max(value for _, value in points)
-    if report.metric in _UNIT_METRICS and low >= 0 and high <= 1:
+    if report.metric in UNIT_METRICS and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     elif low == high:
         low, high = low - 0.5, high + 0.5

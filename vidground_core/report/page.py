@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from . import ablation_page
 from .audits import shared_judges
 from .data import Browser, Estimate, Judge, ReportData
 from .figures import curves_text, plot, stacked
@@ -31,11 +32,12 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of the page; `part` is the template macro that fills it."""
+    """A section of the page; `part` is the template macro that fills it, in the template `source`."""
 
     part: str
     id: str
     title: str
+    source: str = "parts"
 
 
 def render(data: ReportData) -> str:
@@ -43,12 +45,12 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update({**FILTERS, **ablation_page.FILTERS})
     files = [_VENDOR / "virtual-core.js", _TEMPLATES / "browser.js"] if data.browser else []
     scripts = [path.read_text(encoding="utf-8") for path in files]
     style = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "browser.css"))
     environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, data=data)
-    environment.globals.update(facts=facts(data), shared_judges=shared_judges(data.audits))
+    environment.globals.update(facts=facts(data), shared_judges=shared_judges(data.audits), **ablation_page.names(data.ablation))
     environment.globals.update(style=Markup(style), scripts=[Markup(script) for script in scripts])  # noqa: S704 - this package's own files
     policy = _policy(style, scripts, data.browser)
     return environment.get_template("page.html.jinja").render(sections=sections(data), lead=lead(data), policy=policy)
@@ -73,6 +75,7 @@ def sections(data: ReportData) -> tuple[Section, ...]:
     """The sections there are data for, in the order of the page."""
     present = (
         (bool(facts(data)), Section("summary", "summary", "Summary")),
+        *((True, Section(name, name, title, "ablation")) for name, title in ablation_page.sections(data.ablation)),
         (data.flow is not None, Section("flow", "flow", "From rows read to questions kept")),
         (bool(data.audits), Section("audit", "audit", "Accuracy without watching")),
         (any(audit.pairs for audit in data.audits), Section("agreement", "agreement", "Agreement between judges")),
@@ -89,6 +92,8 @@ def sections(data: ReportData) -> tuple[Section, ...]:
 
 def facts(data: ReportData) -> tuple[Fact, ...]:
     """The headline numbers."""
+    if data.ablation:
+        return tuple(Fact(*fact) for fact in ablation_page.facts(data.ablation))
     found: list[Fact] = []
     if data.flow:
         flow = data.flow
@@ -158,5 +163,6 @@ def lead(data: ReportData) -> str:
         "audit": f"How far {'these benchmarks' if len(data.audits) > 1 else 'this benchmark'} can be answered without watching.",
         "filter": "Which questions were kept for training, which were dropped, and why.",
         "train": "How the training went.",
+        "ablate": "Which data and which method trained the better model, with equal means, and by how much beyond noise.",
         "eval": "How accurately the checkpoint answers, on which questions.",
     }.get(verb, "What this run did.")

@@ -9,7 +9,8 @@ from pathlib import Path
 from vidground_core.errors import InputError, RunDirectoryError
 from vidground_core.runs.directory import RECORD, read_record
 
-VERBS = ("run", "detect", "audit", "filter", "train", "eval")
+VERBS = ("run", "detect", "audit", "filter", "train", "eval", "ablate")
+FILTERED = "filtered"
 _FIRST = ("start", "full", "filtered")
 
 
@@ -19,7 +20,7 @@ class Places:
 
     `questions` is the folder above `questions/` or `kept/` and `dropped/`, `decisions` the one above `decisions/`, `verdicts` the one above
     `verdicts/`, `set_aside` the one with set_aside.jsonl; `train` and `evals` map the name of an arm or checkpoint to its folder, `audits`
-    that of a benchmark where several were audited side by side.
+    that of a benchmark where several were audited side by side. An ablation's runs are in none of them: there are too many.
     """
 
     root: Path
@@ -50,6 +51,9 @@ def locate(root: Path) -> Places:
         train, evals = _children(root / "train"), _children(root / "eval")
         judged = detect or filtered
         return Places(root, verb, questions=judged, verdicts=judged, decisions=filtered, set_aside=judged, train=train, evals=evals)
+    if verb == "ablate":
+        detect, filtered = _folder(root / "detect"), _folder(root / "data" / FILTERED / "decisions")
+        return Places(root, verb, questions=detect, verdicts=detect, decisions=filtered and filtered.parent, set_aside=detect)
     if verb == "audit" and "datasets" in (record.get("resolved") or {}):
         return Places(root, verb, audits=_children(root))
     if verb == "audit" and "sources" in (record.get("resolved") or {}):

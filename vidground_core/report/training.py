@@ -24,7 +24,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "completion_length": ("Completion length", "Mean tokens of a completion."),
     "loss": ("Loss", "The training loss."),
 }
-_WITHOUT_REWARD = ("loss",)  # the loss of a policy gradient is near zero by construction and says nothing
+WITHOUT_REWARD = ("loss",)  # the loss of a policy gradient is near zero by construction and says nothing
 
 
 def training_reports(arms: Mapping[str, Path]) -> tuple[TrainingReport, ...]:
@@ -36,7 +36,7 @@ def training_reports(arms: Mapping[str, Path]) -> tuple[TrainingReport, ...]:
         if curves and title not in {report.title for report in reports}:
             reports.append(TrainingReport(metric, title, meaning, curves))
     rewarded = any(report.metric == "reward" for report in reports)
-    return tuple(report for report in reports if not (rewarded and report.metric in _WITHOUT_REWARD))
+    return tuple(report for report in reports if not (rewarded and report.metric in WITHOUT_REWARD))
 
 
 def _series(path: Path) -> dict[str, list[tuple[float, float]]]:

@@ -1,0 +1,40 @@
+"""The sections of an ablation's page: which there are, and what their template reads besides the data."""
+
+from __future__ import annotations
+
+from .ablation import AblationReport
+from .ablation_figures import arms_under, band_plot, forest, other_places
+from .ablation_words import FILTERS, facts, main_claims, other_claims
+
+__all__ = ["FILTERS", "facts", "names", "sections"]
+
+
+def sections(found: AblationReport | None) -> tuple[tuple[str, str], ...]:
+    """Id and title of the sections there is something to say in; the id is the macro's name too."""
+    if found is None:
+        return ()
+    present = (
+        (bool(found.claims or found.notes or found.protocol), "outcome", "What came out"),
+        (bool(found.differences), "differences", "Differences between arms"),
+        (bool(found.arms), "arms", "Accuracy of the arms"),
+        (bool(found.conditions), "conditions", "Data conditions"),
+        (bool(found.bands), "curves", "Training of the arms"),
+        (bool(found.runs), "runs", "Runs"),
+    )
+    return tuple((name, title) for there, name, title in present if there)
+
+
+def names(found: AblationReport | None) -> dict[str, object]:
+    """What the template calls and reads by name; nothing where there is no ablation."""
+    if found is None:
+        return {}
+    return {
+        "main_claims": main_claims(found),
+        "other_claims": other_claims(found),
+        "other_places": other_places(found),
+        "several_frames": len({place.frames for place in found.places}) > 1,
+        "budget_series": {name: f"s{index % 4}" for index, name in enumerate(found.budgets)},
+        "forest": forest,
+        "arms_under": arms_under,
+        "band_plot": band_plot,
+    }
