@@ -30,7 +30,10 @@ def sample_of(
     text = _text(heard)
     arguments: list[Any] = [text, {"max_new_tokens": config.max_tokens, "until": []}, number, name, "test"]
     chosen, resps, filtered = _replies(question, heard, config)
-    read = {"pred_answer": chosen, "answer": _letter(question, question.answer), "score": right, "group": doc["group"]}
+    read = {"pred_answer": chosen, "answer": doc["answer"], "score": right, "group": doc["group"], "id": question.id}
+    # The names that the several tasks' own aggregations have for the same things.
+    read |= {"parsed_pred": chosen, "correct": right == 1, "rating": right}
+    read |= {name: question.tags.get(tag, "") for name, tag in task.facts.items()}
     return {
         "doc_id": number,
         "doc": doc,
@@ -42,7 +45,7 @@ def sample_of(
         "doc_hash": hashlib.sha256(json.dumps(doc, indent=2, ensure_ascii=False).encode()).hexdigest(),
         "input_media": [medium.path for medium in question.media],
         "missing_media": not verdict.conditions,
-        **{metric: read | ({"rating": right} if metric == "avg_accuracy" else {}) for metric in task.metrics(question)},
+        **dict.fromkeys(task.metrics(question), read),
         "score": right,
         "input": text,
     }

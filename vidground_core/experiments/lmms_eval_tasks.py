@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,8 @@ class Task:
     """A task of lmms-eval.
 
     `scale` is 100 where the metric is in per cent. `target` is the form of the right answer in its samples: the letter, the option's text
-    or its whole line ("A. text"). `aspect` is the tag by which further metrics, ASPECT_accuracy, are given.
+    or its whole line ("A. text"). `aspect` is the tag by which further metrics, ASPECT_accuracy, are given. `facts` are what its own
+    aggregation reads of a sample besides, by name, each with the loader's tag.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     scale: int = 1
     target: Target = "letter"
     aspect: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def gold(self, question: Question) -> str:
         """The right answer as the samples hold it."""
@@ -62,7 +64,8 @@ def own_name(benchmark: str) -> str:
 
 def _videommmu(tags: Mapping[str, str]) -> Task:
     track = tags.get("track", "").lower()
-    return Task(f"video_mmmu_{track}" if track else "video_mmmu", "video_mmmu" if track else "", "mmmu_acc")
+    facts = {"subdomain": "subject", "question_type": "type"}
+    return Task(f"video_mmmu_{track}" if track else "video_mmmu", "video_mmmu" if track else "", "mmmu_acc", facts=facts)
 
 
 def _mvbench(tags: Mapping[str, str]) -> Task:
@@ -73,13 +76,17 @@ def _mvbench(tags: Mapping[str, str]) -> Task:
 def _tempcompass(tags: Mapping[str, str]) -> Task:
     task = tags.get("task", "").replace("-", "_")
     target: Target = "text" if task == "yes_no" else "line"
-    return Task(f"tempcompass_{task}" if task else "tempcompass", "tempcompass" if task else "", "avg_accuracy", 100, target, "aspect")
+    name, group = (f"tempcompass_{task}", "tempcompass") if task else ("tempcompass", "")
+    return Task(name, group, "avg_accuracy", 100, target, "aspect", {"dim": "aspect"})
 
 
 _TASKS = {
-    "videomme": Task("videomme", "", "videomme_perception_score", 100),
-    "mmvu": Task("mmvu_val", "", "accuracy", 100),
-    "tomato": Task("tomato", "", "tomato_score"),
+    "videomme": Task(
+        *("videomme", "", "videomme_perception_score", 100),
+        facts={"duration": "duration", "category": "domain", "sub_category": "sub_category", "task_category": "task_type"},
+    ),
+    "mmvu": Task("mmvu_val", "", "accuracy", 100, facts={"category": "subject"}),
+    "tomato": Task("tomato", "", "tomato_score", facts={"reason_type": "type", "demonstration_type": "demonstration"}),
     "nextqa": Task("nextqa_mc_test", "", "exact_match"),
 }
 _GROUPS = {"videommmu": _videommmu, "mvbench": _mvbench, "tempcompass": _tempcompass}
