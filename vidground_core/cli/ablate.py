@@ -32,8 +32,10 @@ def ablate(
 ) -> None:
     """Train every arm with every seed under one protocol, evaluate each, and compare them pair by pair."""
     from vidground_core.cli.steps import prepare
+    from vidground_core.errors import TooManyFailuresError
     from vidground_core.experiments.ablation import ablate as run_ablation
     from vidground_core.experiments.ablation_dry_run import plan_ablation
+    from vidground_core.report import write_report
 
     session: Session = ctx.obj
     flags = options.given(limit=limit, seed=seed, max_failures=max_failures, store=store)
@@ -42,8 +44,14 @@ def ablate(
         plan = plan_ablation(ready.assembly, out)
         session.output.result(plan, lambda: show_plan(session.output, plan))
         return
-    result = run_ablation(ready.assembly, out, ready.context, passed=ready.passed)
-    session.output.result(result, lambda: show_ablation(session.output, result))
+    try:
+        result = run_ablation(ready.assembly, out, ready.context, passed=ready.passed)
+    except TooManyFailuresError:
+        if (out / "results.json").is_file():
+            write_report(out)
+        raise
+    page = write_report(out)
+    session.output.result({**result, "report": str(page)}, lambda: show_ablation(session.output, result, page))
 
 
 def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
@@ -60,7 +68,8 @@ def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
     tokens, hours = _count(plan["tokens"]), _hours(plan["gpu_hours"])
     output.line(f"in all {plan['prompts']} prompts, tokens: {tokens}, GPU-hours: {hours}")
     if plan["gpu_hours"] is None:
-        output.note("GPU-hours are known once a run is done, or by ablation.gpu_hours_per_1000_prompts")
+        options = "ablation.tokens_per_prompt and ablation.gpu_hours_per_1000_prompts"
+        output.note(f"tokens and GPU-hours are known once a run is done, or by {options}")
     for note in plan["notes"]:
         output.note(note)
     for warning in plan["warnings"]:
@@ -75,7 +84,7 @@ def _hours(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def show_ablation(output: Output, result: Mapping[str, Any]) -> None:
+def show_ablation(output: Output, result: Mapping[str, Any], page: Path) -> None:
     """Accuracies of each arm by split, then the paired differences, one table a budget."""
     for budget in result["protocol"]["budgets"]:
         arms = [arm for arm in result["arms"] if arm["budget"] in (budget, "")]
@@ -86,6 +95,7 @@ def show_ablation(output: Output, result: Mapping[str, Any]) -> None:
     for note in result["notes"]:
         output.note(note)
     output.line(f"written to {result['out']}: results.json, tables/*.csv, tables/tables.tex")
+    output.line(f"report: {page}")
 
 
 def _show_accuracies(output: Output, arms: Sequence[Mapping[str, Any]], budget: str) -> None:
