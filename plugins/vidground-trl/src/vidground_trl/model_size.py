@@ -106,6 +106,6 @@ def _published(model: str) -> dict[str, Any] | None:
     kind, (hidden, inner, layers, heads, keys, vocabulary, tied), (depth, width, wide, patch, deep) = _PUBLISHED[model]
     text = {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads}
     text |= {"num_key_value_heads": keys, "vocab_size": vocabulary, "tie_word_embeddings": tied}
-    vision = {"depth": depth, "hidden_size": width, "embed_dim": width, "intermediate_size": wide, "patch_size": patch}
+    vision: dict[str, Any] = {"depth": depth, "hidden_size": width, "embed_dim": width, "intermediate_size": wide, "patch_size": patch}
     vision |= {"deepstack_visual_indexes": list(range(deep))}
     return {"model_type": kind, "text_config": text, "vision_config": vision, "tie_word_embeddings": tied}
