@@ -19,7 +19,7 @@ from vidground_core.experiments.gains import compare, measures
 from vidground_core.experiments.lmms_eval import LmmsEvalRun, write_lmms_eval
 from vidground_core.experiments.progress import RunProgress
 from vidground_core.experiments.sparse_to_dense import SparseToDense, VotingConfig
-from vidground_core.experiments.splits import SplitRule, split_rule, summarise
+from vidground_core.experiments.splits import FULL, SplitRule, split_rule, summarise
 from vidground_core.experiments.votes import votes_taken
 from vidground_core.experiments.watching import WatchConfig, WithVideo
 from vidground_core.records import Question, SetAside, Verdict
@@ -212,6 +212,7 @@ class _Evaluation:
         if chosen.changed:
             changed = compare(run.answers(), rule, chosen.splits, chosen.changed)
             found |= {"changed": changed, "measures": measures(changed)}
+            found["notes"] = [*found["notes"], *_without_another(summary, changed)]
         if chosen.voting != "none":
             voting = {"method": chosen.voting, "votes": chosen.votes, "most_frames": chosen.most_frames}
             found["voting"] = voting | {"splits": votes_taken(run.answers(), rule, chosen.splits)}
@@ -254,13 +255,23 @@ class _Labelled:
         self.progress.advance(self.label, standing)
 
 
+def _without_another(summary: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[str]:
+    """Says where questions have no other video to be asked with."""
+    if "mismatched" in changed and FULL in summary["splits"]:
+        shown = summary["splits"][FULL]["n"] - summary["missing_media"]
+        asked = changed["mismatched"]["splits"].get(FULL, {"n": 0})["n"]
+        if asked < shown:
+            yield f"{shown - asked} of {shown} questions were not asked with another video: there is none for them"
+
+
 def _notes(runs: list[_Run], shown: list[dict[str, Any]]) -> Iterator[str]:
     for run, one in zip(runs, shown, strict=True):
         yield from (f"{run.label}: {note}" for note in one["notes"])
     present = sorted({name for one in shown for name in one["splits"]})
     for name in dict.fromkeys(name for one in shown for name in one["empty"]):
         if name not in present:
-            yield f"no benchmark has questions in the split {name!r}; there is: {', '.join(present)}"
+            hint = "; --verdicts DIR says which are ta and vg" if name in ("ta", "vg") else ""
+            yield f"no benchmark has questions in the split {name!r}; there is: {', '.join(present)}{hint}"
 
 
 def _benchmarks(assembly: Assembly) -> list[Dataset]:
