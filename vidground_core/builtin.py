@@ -92,3 +92,21 @@ def vidground_register_executors() -> list[type[Any]]:
     from vidground_core.runs.local import LocalExecutor
 
     return [LocalExecutor]
+
+
+@hookimpl
+def vidground_register_exporters() -> list[type[Any]]:
+    """Formats of the trainers people use, a data set for the hub, and batch files."""
+    from vidground_core.exports.easyr1 import EasyR1Exporter
+    from vidground_core.exports.hf_datasets import HFDatasetsExporter
+    from vidground_core.exports.llamafactory import LLaMAFactoryExporter
+    from vidground_core.exports.llava import LLaVAExporter
+    from vidground_core.exports.ms_swift import MsSwiftExporter
+    from vidground_core.exports.openai_batch import OpenAIBatchExporter
+    from vidground_core.exports.openrlhf import OpenRLHFExporter
+    from vidground_core.exports.trl import TRLExporter
+    from vidground_core.exports.verl import VerlExporter
+    from vidground_core.exports.video_r1 import VideoR1Exporter
+
+    trainers = [EasyR1Exporter, LLaMAFactoryExporter, LLaVAExporter, MsSwiftExporter, OpenRLHFExporter, TRLExporter, VerlExporter]
+    return [HFDatasetsExporter, OpenAIBatchExporter, *trainers, VideoR1Exporter]

@@ -19,7 +19,7 @@ from vidground_core.errors import PluginError, StoppedError, VidGroundError
 from vidground_core.plugins import Registry, load_registry
 
 GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
-VERBS = ("run", "detect", "audit", "filter", "train", "eval", "ablate", "report", "store", "components", "plugins", "doctor")
+VERBS = ("run", "detect", "audit", "filter", "export", "train", "eval", "ablate", "report", "store", "components", "plugins", "doctor")
 INTERRUPTED = 130
 
 

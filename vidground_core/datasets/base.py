@@ -25,10 +25,14 @@ DatasetConfigT = TypeVar("DatasetConfigT", bound=DatasetConfig)
 
 
 class DatasetLoader(Component[DatasetConfigT]):
-    """Base of loaders. Rows stream: a loader never holds the whole set, never opens media and never checks that they exist."""
+    """Base of loaders. Rows stream: a loader never holds the whole set, never opens media and never checks that they exist.
+
+    `several_turns` says that the source has conversations, each turn of which is a question.
+    """
 
     Config: ClassVar[type[Any]] = DatasetConfig
     needs_path: ClassVar[bool] = True
+    several_turns: ClassVar[bool] = False
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from vidground_core.datasets.base import DatasetConfig
 from vidground_core.datasets.file_loader import BadRow, FileLoader, gold_of, options_of, require, seconds_of, text_of
+from vidground_core.datasets.many_files import read_rows
 from vidground_core.datasets.row_files import Row, find_path, first_record, is_json_array, read_json_lines, read_parquet
 from vidground_core.errors import InputError
 from vidground_core.records import KINDS, Kind, Media, Question, SetAside
@@ -20,6 +21,7 @@ _OPTIONAL = ("options", "kind", "media", "group", "source", "tags")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLES = ("kept", "questions")
+_EXPORT = "export.json"
 
 
 class CanonicalConfig(DatasetConfig):
@@ -29,9 +31,10 @@ class CanonicalConfig(DatasetConfig):
 
 
 class CanonicalLoader(FileLoader[CanonicalConfig]):
-    """Canonical rows: a JSON Lines or Parquet file, a folder of them, or the output of `vg detect` or `vg filter`.
+    """Canonical rows: a JSON Lines or Parquet file, a folder of them, or the output of `vg detect`, `vg filter` or `vg export`.
 
-    Of a run directory the questions are read: `kept/` of a filter, `questions/` of a detection. With options, `answer` is the text of one
+    Of a run directory the questions are read: `kept/` of a filter, `questions/` of a detection; of an export its rows, of which
+    the whole questions stand in a column of their own. With options, `answer` is the text of one
     or its letter; where it could be both, it is the text.
     """
 
@@ -42,6 +45,9 @@ class CanonicalLoader(FileLoader[CanonicalConfig]):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the first row has `id`, `question` and `answer`, and nothing that a canonical row has not: that is another layout."""
+        export = _export(path)
+        if export is not None:
+            return bool(export[0])
         files = _files(path)
         keys = set(_first_keys(files[0])) if files else set()
         return keys.issuperset(_REQUIRED) and keys.issubset((*_REQUIRED, *_OPTIONAL))
@@ -49,14 +55,15 @@ class CanonicalLoader(FileLoader[CanonicalConfig]):
     def load(self) -> Iterator[Question | SetAside]:
         """Every row in file order, part by part."""
         path = find_path(self.config.path, loader=self.name, wants="a JSON Lines or Parquet file, or a folder of them")
-        files = _files(path)
+        files, record = _export(path) or (_files(path), "")
         if not files:
             raise InputError(
                 f"{self.name}: {str(path)!r} holds no questions; expected .jsonl or .parquet files, or the output of vg detect or vg filter"
             )
         for file in files:
             self._root = Path(self.config.media_root).expanduser().resolve() if self.config.media_root else file.resolve().parent
-            yield from self.questions(_rows(file), file, _REQUIRED)
+            rows = _recorded(read_rows(file), record) if record else _rows(file)
+            yield from self.questions(rows, file, _REQUIRED)
 
     def identity(self, row: Row) -> str:
         """The `id` as written."""
@@ -84,6 +91,32 @@ class CanonicalLoader(FileLoader[CanonicalConfig]):
 
     def _located(self, path: str) -> str:
         return path if "://" in path else str(self._root / path)
+
+
+def _export(path: Path) -> tuple[list[Path], str] | None:
+    """The files of rows of an export, and the column that holds a whole question as JSON text; None where it is no export."""
+    try:
+        manifest = json.loads((path / _EXPORT).read_text(encoding="utf-8"))
+        return [path / name for name in manifest["loads"]], manifest["record"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _recorded(rows: Iterator[Row | SetAside], record: str) -> Iterator[Row | SetAside]:
+    """The canonical rows that stand as JSON text in a column; dots lead into nested columns."""
+    for row in rows:
+        if isinstance(row, SetAside):
+            yield row
+            continue
+        written: Any = row.values
+        for name in record.split("."):
+            written = written.get(name) if isinstance(written, Mapping) else None
+        try:
+            values = json.loads(written)
+        except (TypeError, ValueError):
+            yield SetAside(row.file, row.line, f"the column {record!r} holds no question as JSON text")
+            continue
+        yield Row(row.file, row.line, row.index, values)
 
 
 def _files(path: Path) -> list[Path]:
@@ -160,6 +193,11 @@ def _optional_text(value: Any, name: str) -> str:
 def _tags(values: Any) -> dict[str, str]:
     if values is None:
         return {}
+    if isinstance(values, str):
+        try:
+            values = json.loads(values)
+        except ValueError as error:
+            raise BadRow(f"tags {values!r} are not JSON") from error
     pairs = values.items() if isinstance(values, Mapping) else values
     try:
         named = {str(name): value for name, value in pairs}

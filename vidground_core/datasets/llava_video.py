@@ -47,6 +47,7 @@ class LLaVAVideoLoader(FilesLoader[LLaVAVideoConfig]):
     name = "llava-video"
     version = "1"
     Config = LLaVAVideoConfig
+    several_turns = True
     wants = "a JSON file of LLaVA-Video-178K or a folder of them"
     suffixes = (".json", ".jsonl")
 
