@@ -215,3 +215,46 @@ def test_an_unknown_change_is_refused_before_anything_is_asked(registry: Registr
     with pytest.raises(ConfigError, match=r"eval: changed.0 = 'upside-down'"):
         run(registry, benchmark, tmp_path / "out", "eval.changed=[upside-down]")
     assert not (tmp_path / "out").exists()
+
+
+def test_questions_without_another_video_are_told(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.mp4").unlink()
+    notes: list[str] = []
+    (one,) = run(registry, benchmark, tmp_path / "out", "eval.frames=[4]", "eval.changed=[mismatched]", notes=notes)["benchmarks"]
+    assert one["notes"] == ["6 of 6 questions were not asked with another video: there is none for them"]
+    assert one["measures"] == {"video_gain_over_mismatched": {}}
+    assert any("there is none for them" in note for note in notes)
+
+
+def test_rows_that_are_no_questions_are_counted(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    with benchmark.open("a") as file:
+        file.write('{"id": "bad", "question": "?", "options": ["a", "b"], "answer": "z"}\nnot json\n')
+    out = tmp_path / "out"
+    result = run(registry, benchmark, out)
+    assert [one["rows_set_aside"] for one in result["benchmarks"]] == [2, 2]
+    assert result["benchmarks"][0]["notes"] == [f"2 rows are no questions and are in no split; {out / 'set_aside.jsonl'} says why"]
+    assert result["benchmarks"][0]["splits"]["full"]["n"] == 12
+
+
+def test_a_finished_evaluation_takes_more_frames_and_other_splits(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    run(registry, benchmark, tmp_path / "out", "eval.frames=[2]")
+    asked = len(CountingEngine.asked)
+    more = run(registry, benchmark, tmp_path / "out", "eval.frames=[2, 4]", "eval.splits=[full]")
+    assert [(one["frames"], one["asked"], list(one["splits"])) for one in more["benchmarks"]] == [(2, 0, ["full"]), (4, 11, ["full"])]
+    assert {clip.frames for ask in CountingEngine.asked[asked:] for clip in ask.clips} == {4}
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == more
+
+
+def test_a_harness_s_prompt_is_each_benchmark_s_own(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in benchmark.read_text().splitlines()]
+    sources = ("mvbench", "tempcompass", "somewhere")
+    benchmark.write_text("".join(json.dumps(row | {"source": sources[i % 3]}) + "\n" for i, row in enumerate(rows)))
+    run(registry, benchmark, tmp_path / "out", "eval.frames=[2]", "eval.prompt=lmms-eval")
+    texts = {ask.messages[0][1][-1] for ask in CountingEngine.asked}
+    assert "Question:What is number 0?\nOption:\n(A) a\n(B) b\n(C) c\nOnly give the best option.\n" in texts
+    assert "What is number 1?\nA. a\nB. b\nC. c\nPlease directly give the best option:" in texts
+    assert any(text.startswith("Select the best answer to the following multiple-choice question") for text in texts if "number 2" in text)  # type: ignore[union-attr]
+    run(registry, benchmark, tmp_path / "kit", "eval.frames=[2]", "eval.prompt=vlmevalkit")
+    (between,) = {len(ask.messages[0][1]) for ask in CountingEngine.asked if "Best option:(" in ask.messages[0][1]}
+    assert between == 3  # text, video, text
+    assert json.loads((tmp_path / "kit" / "run.json").read_text())["resolved"]["probe"]["prompts"] == "1"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vidground_core import InputError, Question, Tally, Verdict
+from vidground_core import ConfigError, InputError, Question, Tally, Verdict
 from vidground_core.evaluation.statistics import rate
 from vidground_core.experiments.splits import SplitRule, split_rule, summarise
 from vidground_core.tables import write_part
@@ -105,3 +105,69 @@ def test_a_directory_without_verdicts_is_refused(tmp_path: Path) -> None:
 def test_the_label_is_the_data_set_s_without_verdicts() -> None:
     assert split_rule(None).of(question(0, "TA")) == "ta"
     assert split_rule(None).of(question(0)) == ""
+
+
+def three_judges(folder: Path) -> None:
+    said = {"gpt": (1, 1, 0, 0), "qwen": (1, 0, 1, 0), "recorded:gemini": (1, 0, 0, None)}
+    for name, answered in said.items():
+        write(folder, name.replace(":", "--"), {f"q{i}": None if yes is None else bool(yes) for i, yes in enumerate(answered)})
+
+
+@pytest.mark.parametrize(
+    ("judge", "ta_when", "ta"),
+    [
+        ("", "any", ["q0", "q1", "q2"]),
+        ("", "all", ["q0"]),
+        ("", "2", ["q0"]),
+        ("gpt,qwen", "1", ["q0", "q1", "q2"]),
+        ("gpt,recorded:gemini", "any", ["q0", "q1"]),
+        ("recorded:gemini", "any", ["q0"]),
+    ],
+)
+def test_several_judges_by_a_rule(tmp_path: Path, judge: str, ta_when: str, ta: list[str]) -> None:
+    three_judges(tmp_path)
+    rule = split_rule(tmp_path, judge, ta_when)
+    assert [f"q{i}" for i in range(4) if rule.of(question(i)) == "ta"] == ta
+    assert rule.of(question(3)) == ("" if judge == "recorded:gemini" else "vg")
+
+
+def test_the_rule_s_source_names_judges_rule_and_directories(tmp_path: Path) -> None:
+    three_judges(tmp_path)
+    assert split_rule(tmp_path, "gpt,qwen").source == f"gpt or qwen in {tmp_path}"
+    assert split_rule(tmp_path, "gpt,qwen", "all").source == f"gpt and qwen in {tmp_path}"
+    assert split_rule(tmp_path, "", "2").source == f"2 of gpt, qwen, recorded:gemini in {tmp_path}"
+
+
+def test_verdicts_of_several_directories_are_told_apart_by_the_question_s_text(tmp_path: Path) -> None:
+    from vidground_core.runs.layout import Layout
+    from vidground_core.runs.questions import write_questions
+    from vidground_core.runs.set_aside import SetAsideLog
+
+    for name, answered in (("one", True), ("two", False)):
+        folder = tmp_path / name
+        made = Question("q0", f"What of {name}?", "a", ("a", "b"))
+        write_questions(Layout(folder), [made], SetAsideLog(Layout(folder).set_aside_file))
+        write(folder, "judge", {"q0": answered})
+    rule = split_rule([tmp_path / "one", tmp_path / "two"])
+    assert [rule.of(Question("q0", f"What of {name}?", "a", ("a", "b"))) for name in ("one", "two", "three")] == ["ta", "vg", ""]
+
+
+def test_a_rule_that_cannot_be_met_is_refused(tmp_path: Path) -> None:
+    three_judges(tmp_path)
+    with pytest.raises(ConfigError, match="--ta-when 'most': expected any, all, or a number of judges from 1 on"):
+        split_rule(tmp_path, "", "most")
+    with pytest.raises(ConfigError, match="--ta-when 4: there are only 3 judges: gpt, qwen, recorded:gemini"):
+        split_rule(tmp_path, "", "4")
+    with pytest.raises(InputError, match=r"has no verdicts of a detector 'gpd'; did you mean 'gpt'"):
+        split_rule(tmp_path, "gpd,qwen")
+
+
+def test_accuracy_where_the_media_are_there_stands_beside() -> None:
+    rows = [question(i) for i in range(4)]
+    gone = [(row, Verdict(row.id, "with-video", "media not readable", None, None)) for row in rows[2:]]
+    found = summarise([answer(rows[0], right=True), answer(rows[1], right=False), *gone], SplitRule(), ("full",))["splits"]["full"]
+    assert (found["n"], found["accuracy"], found["missing_media"]) == (4, 0.25, 2)
+    assert (found["with_media"]["n"], found["with_media"]["accuracy"]) == (2, 0.5)
+    nothing = summarise(gone, SplitRule(), ("full",))["splits"]["full"]
+    assert (nothing["accuracy"], nothing["with_media"]) == (0, {"n": 0, "accuracy": None, "interval": None})
+    assert "with_media" not in summarise([answer(rows[0], right=True)], SplitRule(), ("full",))["splits"]["full"]

@@ -74,7 +74,8 @@ def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when:
                 heard = said.setdefault(names.get(verdict.question, verdict.question), [])
                 heard += [] if verdict.answered is None else [verdict.answered]
     judged = {question: _is_ta(heard, needed) for question, heard in said.items()}
-    return SplitRule(judged, f"{_JOINED.get(ta_when, f' or {ta_when} of ').join(judges)} in {', '.join(map(str, folders))}")
+    named = _JOINED[ta_when].join(judges) if ta_when in _JOINED else f"{ta_when} of {', '.join(judges)}"
+    return SplitRule(judged, f"{named} in {', '.join(map(str, folders))}")
 
 
 _JOINED = {"any": " or ", "all": " and "}
