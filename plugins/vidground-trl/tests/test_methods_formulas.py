@@ -22,7 +22,6 @@ from vidground_trl.rewards import RewardRow, strict
 from vidground_core import Clip
 from vidground_core.media.sampling import arrange
 
-
 # transformers warns of what trl calls in it; nothing a user could change.
 pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
 
@@ -233,7 +232,8 @@ def test_a_weighted_advantage_weighs_the_token_and_its_gradient(batch: dict[str,
     plain, weighed = current(batch), current(batch)
     loss_of(plain, batch, loss_type="dapo", beta=0.0, epsilon=0.9).backward()
     loss_of(weighed, batch | {"advantages": batch["advantages"].unsqueeze(1) * weights}, loss_type="dapo", beta=0.0, epsilon=0.9).backward()
-    assert plain.grad is not None and weighed.grad is not None
+    assert plain.grad is not None
+    assert weighed.grad is not None
     torch.testing.assert_close(weighed.grad, plain.grad * weights)
     assert plain.grad[1].abs().min() > 0
 
@@ -260,4 +260,4 @@ def test_a_filtered_rollout_has_no_gradient(batch: dict[str, torch.Tensor]) -> N
 def test_every_method_says_what_it_is() -> None:
     assert len({method.name for method in METHODS}) == len(METHODS) == 12
     for method in METHODS:
-        assert method.formula and method.source and method.claim and method.settings and method.options
+        assert all((method.title, method.formula, method.source, method.claim, method.settings, method.options))
