@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vidground_core.errors import RunDirectoryError, TooManyFailuresError
-from vidground_core.experiments.ablation import ablate
+from vidground_core.experiments.ablation import ablate, evaluation_settings, results_of
 from vidground_core.experiments.ablation_dry_run import plan_ablation
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.context import Context
@@ -22,18 +22,25 @@ from vidground_core.plugins import load_registry
 # A model is a folder with its skill: the share of questions it answers right. Training on `data` raises the skill by a tenth times the
 # share of grounded questions; the engine answers a question right where its lot, the same for every model, falls below the skill.
 PLUGIN = """
-import hashlib, json, os
+import hashlib, json, os, time
 from pathlib import Path
 from vidground_core import BatchEngine, Reply, Trainer, TrainerConfig, TrainPlan, TrainResult, Question, VidGroundError, hookimpl
 from vidground_core.tables import read
 
 VIDGROUND_API = ">=1,<2"
 
+def wait_for(path):
+    for _ in range(600):
+        if path.exists() and json.loads(path.read_text())["arms"][1:]:
+            return path.read_text()
+        time.sleep(0.1)
+
 def lot(*parts):
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") / 2**32
 
 class SkillConfig(TrainerConfig):
     prompts: int = 0
+    look: bool = False
     gain: float = 0.3
 
 class SkillTrainer(Trainer[SkillConfig]):
@@ -46,6 +53,9 @@ class SkillTrainer(Trainer[SkillConfig]):
             raise VidGroundError("the training process failed")
         with log.open("a") as file:
             file.write(job.out.name + "\\n")
+        if self.config.look:
+            results = wait_for(job.out.parents[1] / "results.json")
+            log.with_name("seen.json").write_text(results)
         rows = list(read(job.data, Question))
         share = sum(row.tags["label"] == "vg" for row in rows) / len(rows)
         skill = json.loads((Path(job.model) / "skill.json").read_text()) + self.config.gain * share + 0.02 * lot(job.seed)
@@ -145,6 +155,10 @@ def world(tmp_path: Path, make_plugin: Callable[..., Path], monkeypatch: pytest.
     return made
 
 
+def evaluation_assembly(assembly: Assembly) -> Assembly:
+    return Assembly(evaluation_settings(assembly.settings), assembly.registry)
+
+
 def arm(result: dict[str, Any], name: str, budget: str = "prompts") -> dict[str, Any]:
     return next(each for each in result["arms"] if each["name"] == name and each["budget"] in (budget, ""))
 
@@ -241,6 +255,53 @@ def test_two_budgets_share_the_runs_of_full(world: World) -> None:
     assert "arm 'ta-only' is not trained under the budget vg-prompts: it has no grounded question" in result["notes"]
 
 
+def test_results_are_there_while_the_study_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer of the third run looks at results.json: a run before it is in it."""
+    monkeypatch.setattr("vidground_core.experiments.ablation.WRITING", 1e9)
+    world.run(seeds=[0], random_draws=1, arms=[{"name": "looking", "trainer": {"look": True}}])
+    seen = json.loads(world.log.with_name("seen.json").read_text())
+    assert "looking-50p-s0" in seen["missing_runs"]
+    assert {each["name"] for each in seen["arms"]} >= {"full"}
+    assert seen["verdicts"] is not None
+
+
+def test_results_come_from_the_directory_alone(world: World) -> None:
+    result = world.run(seeds=[0], random_draws=1)
+    assert results_of(world.folder / "out", world.assembly().registry) == result
+    with pytest.raises(RunDirectoryError, match="was made by 'vg detect', not by 'vg ablate'"):
+        results_of(world.folder / "out" / "detect", world.assembly().registry)
+
+
+def test_each_accuracy_has_those_of_its_seeds(world: World) -> None:
+    result = world.run(random_draws=1)
+    for each in arm(result, "full")["places"]:
+        assert len(each["by_seed"]) == 2
+        assert sum(each["by_seed"]) / 2 == pytest.approx(each["accuracy"])
+
+
+def test_arms_that_are_the_same_runs_are_one_comparison(world: World) -> None:
+    alone = world.run(seeds=[0, 1], random_draws=1)
+    same = [{"name": "again", "data": {"name": "by-label"}}]
+    both = world.run("both", seeds=[0, 1], random_draws=1, arms=same)
+    assert arm(both, "again")["runs"] == arm(both, "filtered")["runs"]
+    assert difference(both, "again", "full")["p_adjusted"] == difference(alone, "filtered", "full")["p_adjusted"]
+    assert difference(both, "ta-only", "filtered")["p_adjusted"] == difference(alone, "ta-only", "filtered")["p_adjusted"]
+    (said,) = [each for each in both["verdicts"] if (each["arm"], each["against"], each["split"]) == ("again", "filtered", "full")]
+    assert said["finding"] == "same answers"
+
+
+def test_benchmarks_take_options_of_their_own(world: World) -> None:
+    """Those of the training set, such as the share of what leaks, would make the evaluation another one."""
+    settings = world.settings(seeds=[0], random_draws=1, benchmark_options={})
+    settings["dataset"] = {"name": "planted", "path": "train", "size": 4, "share": 1.0}
+    settings["eval"]["benchmarks"] = ["planted:test"]
+    inherited = world.assembly(settings | {"ablation": {**settings["ablation"], "benchmark_options": None}})
+    own = world.assembly(settings)
+    shares = [evaluation_assembly(each).dataset("planted:test").loader.config.share for each in (inherited, own)]
+    assert shares == [1.0, 0.4]
+    assert own.dataset().loader.config.share == 1.0
+
+
 def test_several_benchmarks_are_averaged(world: World) -> None:
     settings = world.settings(seeds=[0], random_draws=1)
     settings["eval"]["benchmarks"].append(f"canonical:{world.folder / 'other.jsonl'}")
@@ -289,3 +350,8 @@ def test_the_command(world: World, vg: Callable[..., Any]) -> None:
     assert {each["name"] for each in json.loads(done.out)["arms"]} == {"start", "full", "filtered", "random-matched", "ta-only"}
     shown = vg("ablate", config, "--out", world.folder / "cli", env=env)
     assert "difference to full, budget prompts, in points" in shown.out
+    assert "does filtering beat it, beyond noise?\n  filtered against full, budget prompts, full of canonical:" in shown.out
+    assert "in this one pair of trainings" in shown.out
+    assert "one seed: at least three are needed" in shown.err
+    for each in json.loads(done.out)["verdicts"]:
+        assert each["finding"] in ("one seed", "not shown", "same answers")

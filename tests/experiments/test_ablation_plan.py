@@ -114,6 +114,22 @@ def test_what_two_budgets_or_arms_share_is_one_run(registry: Registry) -> None:
     assert {use.arm for use in made.uses if use.run.key == "full-10p-s0"} == {"full", "same", "written-out"}
 
 
+def test_conditions_with_the_same_questions_are_trained_once(registry: Registry) -> None:
+    made = planner(registry, arms=[{"name": "oracle", "data": "by-label"}], prompts=10, seeds=[0, 1], random_draws=1)
+    sizes = {each.name: Size(40, 20, digest=each.name.replace("oracle", "filtered")) for each in made.conditions()}
+    found = made.plan(sizes | {FULL: Size(100, 60, digest="all")})
+    assert [use.run.key for use in found.uses if use.arm == "oracle"] == ["filtered-10p-s0", "filtered-10p-s1"]
+    assert found.notes == ("arm 'oracle': oracle keeps the questions of filtered: trained once",)
+
+
+def test_before_sizes_are_known_each_budget_is_counted(registry: Registry) -> None:
+    """The grounded share of a condition that is not made yet is not that of full: its runs under the two budgets are not the same."""
+    made = planner(registry, prompts=10, budgets=["prompts", "vg-prompts"], seeds=[0], random_draws=1)
+    found = made.plan({FULL: Size(100, 100)} | {each.name: Size(100, 100, known=False) for each in made.conditions() if each.policies})
+    arms = [("filtered", ""), ("random-matched", "-d0"), ("ta-only", "")]
+    assert keys(found) == ["full-10p-s0", *(key for arm, draw in arms for key in (f"{arm}-10p-s0{draw}", f"{arm}-vg-prompts-s0"))]
+
+
 def test_an_empty_condition_is_said_and_not_trained(registry: Registry) -> None:
     made = plan(planner(registry, seeds=[0], prompts=10), ta_only=(0, 0))
     assert made.notes == ("arm 'ta-only' is not trained: its data condition keeps no question",)

@@ -92,10 +92,29 @@ def show_ablation(output: Output, result: Mapping[str, Any], page: Path) -> None
         for against in dict.fromkeys(each["against"] for each in result["differences"] if each["budget"] == budget):
             chosen = [each for each in result["differences"] if (each["budget"], each["against"]) == (budget, against)]
             _show_differences(output, chosen, against, budget)
+    _show_verdicts(output, result)
     for note in result["notes"]:
         output.note(note)
     output.line(f"written to {result['out']}: results.json, tables/*.csv, tables/tables.tex")
     output.line(f"report: {page}")
+
+
+def _show_verdicts(output: Output, result: Mapping[str, Any]) -> None:
+    """What filtering did against everything, and against every other arm where a difference is seen; then what this cannot mean."""
+    from vidground_core.experiments.ablation_plan import FILTERED, FULL
+    from vidground_core.experiments.ablation_verdict import NOT_SHOWN, SAME, caveats
+
+    verdicts = [each for each in result.get("verdicts", ()) if FILTERED in (each["arm"], each["against"])]
+    silent = (NOT_SHOWN, SAME)
+    shown = [each for each in verdicts if each["finding"] not in silent or (each["arm"], each["against"]) == (FILTERED, FULL)]
+    if shown:
+        output.line("does filtering beat it, beyond noise?")
+    for each in shown:
+        output.line(f"  {each['text']}")
+    if len(shown) < len(verdicts):
+        output.line(f"  in {len(verdicts) - len(shown)} other comparisons with {FILTERED} no difference is shown")
+    for caveat in caveats(result):
+        output.note(caveat)
 
 
 def _show_accuracies(output: Output, arms: Sequence[Mapping[str, Any]], budget: str) -> None:

@@ -35,6 +35,8 @@ from vidground_core.runs.durable import write_json
 from vidground_core.tables import parts, read
 
 TIMES = "runs.jsonl"
+# The share of the time that results written while a study runs may take.
+WRITING = 0.01
 
 
 def check_ablation(assembly: Assembly) -> Planner:
@@ -105,8 +107,8 @@ class _Results:
     _written: float = -math.inf
 
     def refresh(self) -> None:
-        """Unless writing would take more than a hundredth of the time."""
-        if time.monotonic() - self._written > 100 * self._cost:
+        """Unless that would take more than its share of the time."""
+        if (time.monotonic() - self._written) * WRITING > self._cost:
             self._put()
 
     def write(self) -> dict[str, Any]:

@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from vidground_core.experiments.ablation import TIMES, check_ablation, data_folder, is_finished, sizes_of
-from vidground_core.experiments.ablation_plan import FULL, Plan, Planner, Run, Size
+from vidground_core.experiments.ablation_plan import FULL, Condition, Plan, Planner, Run, Size
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.training import TrainRequest, train_job
 from vidground_core.records import Question
+
+_UNKNOWN = (
+    "the data conditions are not made yet: runs under vg-prompts are counted with the prompts of the arm full, though a condition with more"
+    " grounded questions takes fewer, and conditions that turn out alike are trained once"
+)
 
 
 def plan_ablation(assembly: Assembly, out: Path) -> dict[str, Any]:
     """The object of `vg ablate --dry-run --json`; writes nothing.
 
-    Sizes of data conditions, and so the prompts of the budget vg-prompts, are known once `out` holds them; before, every question of the
-    data set counts as kept and these prompts are upper bounds, which `notes` says. Tokens and GPU-hours come from runs that are done in
+    Sizes of data conditions, and so the prompts of the budget vg-prompts, are known once `out` holds them; before, these runs are counted
+    with the prompts of the other budget, which `notes` says. Tokens and GPU-hours come from runs that are done in
     `out`, else from ablation.tokens_per_prompt and ablation.gpu_hours_per_1000_prompts; null where there is neither.
     """
     planner = check_ablation(assembly)
@@ -28,8 +33,8 @@ def plan_ablation(assembly: Assembly, out: Path) -> dict[str, Any]:
         sizes = sizes_of(planner, out)
     else:
         questions = sum(isinstance(row, Question) for row in assembly.dataset().rows())
-        sizes = dict.fromkeys([FULL, *(each.name for each in planner.conditions())], Size(questions, questions))
-        notes.append("the data conditions are not made yet: every question counts as kept, prompts under vg-prompts are upper bounds")
+        sizes = {each.name: Size(questions, questions, known=not each.policies) for each in (Condition(FULL), *planner.conditions())}
+        notes.append(_UNKNOWN)
     plan = planner.plan(sizes)
     cost = _cost(assembly, out)
     return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vidground_core.errors import ConfigError, nearest
@@ -29,11 +29,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Questions of a condition, and how many of them are grounded. `digest` tells which they are; empty where that is not known."""
+    """Questions of a condition, and how many of them are grounded. `digest` tells which they are; empty where that is not known.
+
+    Not `known`, because the condition is not made yet: the numbers are those of the data set.
+    """
 
     questions: int
     grounded: int
     digest: str = ""
+    known: bool = True
 
     @property
     def share(self) -> float:
@@ -165,7 +169,11 @@ class Planner:
                         notes.append(prompts)
                         continue
                     run = self._run(arm, condition, seed, prompts)
-                    shared = runs.setdefault(self._signature(run, sizes[condition.name]), run)
+                    signature = self._signature(run, sizes[condition.name])
+                    if budget == "vg-prompts" and not sizes[condition.name].known:
+                        # Not as many prompts as under the other budget, though nobody knows yet how many.
+                        run, signature = replace(run, key=f"{arm.name}-vg-prompts-s{seed}"), f"{signature} vg-prompts"
+                    shared = runs.setdefault(signature, run)
                     if shared.condition != condition:
                         notes.append(f"arm {arm.name!r}: {condition.name} keeps the questions of {shared.condition.name}: trained once")
                     uses.append(Use(arm.name, budget, seed, shared))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vidground_core.evaluation.statistics import LEVEL
 from vidground_core.experiments.ablation_plan import FILTERED, FULL, RANDOM
 
 # From the plainest finding to none.
 BEYOND_NOISE, UNSURE, ONE_SEED, NOT_SHOWN, SAME = "beyond noise", "unsure", "one seed", "not shown", "same answers"
-ALPHA = 1 - LEVEL
+ALPHA = 0.05
 
 
 def finding(difference: Mapping[str, Any]) -> str:
