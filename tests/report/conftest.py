@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 from collections.abc import Callable, Iterable
@@ -180,6 +181,35 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("report") / "demo")
 
 
+def _beside(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"vidground_tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ABLATIONS = _beside("ablations")
+
+
+def write_ablation(folder: Path, result: dict[str, Any] | None = None) -> Path:
+    """A finished `vg ablate`; where `result` is one of other names, only its own parts, else detection and the filtered set too."""
+    ABLATIONS.write_ablation(folder, write_record, result)
+    if result is None:
+        questions = planted_questions()
+        verdicts = detect_verdicts(questions)
+        write_detect(folder / "detect", questions, verdicts)
+        write_filter(folder / "data" / "filtered", questions, verdicts)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ablation_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished `vg ablate`; read only."""
+    return write_ablation(tmp_path_factory.mktemp("report") / "study")
+
+
 @pytest.fixture
 def directories() -> DirectoryWriter:
     """The functions above, for tests that write directories of their own."""
@@ -200,4 +230,6 @@ class DirectoryWriter:
     eval = staticmethod(write_eval)
     set_aside = staticmethod(write_set_aside)
     split = staticmethod(split)
+    ablation = staticmethod(write_ablation)
+    results = staticmethod(ABLATIONS.results)
     run: Callable[[Path], Path] = staticmethod(write_run)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +16,18 @@ from vidground_core.experiments.audit import audit
 from vidground_core.records import Decision, Media, Question, SetAside, Tally, Verdict
 from vidground_core.report import collect, render, write_report
 
-HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>{{ 7 * 7 }}\u202e&amp;"
-VOID = {"meta", "br", "input"}
-LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "style"}
+
+def _reader() -> Any:
+    spec = importlib.util.spec_from_file_location("vidground_tests_page_reader", Path(__file__).with_name("page_reader.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-class Page(HTMLParser):
-    """What a browser would see: elements with attributes, balanced tags, text by element."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] not in ("script", "style"):
-            self.text.append(data)
-
-    def scripts(self) -> list[str | None]:
-        return [attributes.get("type") for tag, attributes in self.elements if tag == "script"]
-
-    def ids(self) -> list[str]:
-        return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
-
-    def sections(self) -> list[str]:
-        return [attributes["id"] or "" for tag, attributes in self.elements if tag == "section"]
-
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
+READER = _reader()
+Page, HOSTILE, LOADING = READER.Page, READER.HOSTILE, READER.LOADING
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +40,33 @@ def page(text: str) -> Page:
     return Page(text)
 
 
-def test_the_page_is_balanced_and_its_ids_are_unique(page: Page) -> None:
-    assert page.open == []
-    assert len(page.ids()) == len(set(page.ids()))
-    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+@pytest.fixture(scope="module", params=["whole_run", "ablation_run"])
+def any_text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = request.getfixturevalue(request.param)
+    return write_report(folder, tmp_path_factory.mktemp("page") / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def any_page(any_text: str) -> Page:
+    return Page(any_text)
+
+
+def test_the_page_is_balanced_and_its_ids_are_unique(any_page: Page) -> None:
+    assert any_page.open == []
+    assert len(any_page.ids()) == len(set(any_page.ids()))
+    links = [attributes["href"] for tag, attributes in any_page.elements if tag == "a"]
     assert links
-    assert {link.removeprefix("#") for link in links if link} <= set(page.ids())
+    assert {link.removeprefix("#") for link in links if link} <= set(any_page.ids())
 
 
-def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
-    loads = [(tag, name, value) for tag, attributes in page.elements for name, value in attributes.items() if name in LOADING]
+def test_nothing_is_loaded_from_anywhere(any_page: Page) -> None:
+    loads = [(tag, name, value) for tag, attributes in any_page.elements for name, value in attributes.items() if name in LOADING]
     assert [load for load in loads if not (load[1] == "href" and str(load[2]).startswith("#"))] == []
-    assert [tag for tag, _ in page.elements if tag in ("link", "iframe", "object", "embed", "img", "base")] == []
+    assert [tag for tag, _ in any_page.elements if tag in ("link", "iframe", "object", "embed", "img", "base")] == []
 
 
-def test_the_page_names_no_address(text: str) -> None:
-    assert re.findall(r"https?://|url\(|@import|import\(|fetch\(", text) == []
+def test_the_page_names_no_address(any_text: str) -> None:
+    assert re.findall(r"https?://|url\(|@import|import\(|fetch\(", any_text) == []
 
 
 def test_the_policy_allows_only_the_pages_own_style_and_script(text: str, page: Page) -> None:
@@ -101,7 +81,18 @@ def test_the_policy_allows_only_the_pages_own_style_and_script(text: str, page: 
 
 
 def test_all_sections_of_a_whole_run(page: Page) -> None:
-    assert page.sections() == ["summary", "flow", "accuracy", "detectors", "planted", "training", "questions", "set-aside", "settings"]
+    assert page.sections() == [
+        "summary",
+        "flow",
+        "accuracy",
+        "detectors",
+        "agreement",
+        "planted",
+        "training",
+        "questions",
+        "set-aside",
+        "settings",
+    ]
 
 
 def test_numbers_on_the_page_are_those_of_the_data(whole_run: Path, page: Page) -> None:
@@ -122,23 +113,23 @@ def test_numbers_on_the_page_are_those_of_the_data(whole_run: Path, page: Page) 
     assert f"answered blind by blind-vlm {data.flow.dropped} {100 * (data.flow.dropped or 0) / 304:.1f}%" in words
 
 
-def test_charts_have_a_text_alternative(page: Page) -> None:
-    charts = [attributes for tag, attributes in page.elements if tag == "svg" and attributes.get("class")]
+def test_charts_have_a_text_alternative(any_page: Page, page: Page) -> None:
+    charts = [attributes for tag, attributes in any_page.elements if tag == "svg" and attributes.get("class")]
     assert all((chart.get("role") == "img" and chart.get("aria-label")) or chart.get("aria-hidden") == "true" for chart in charts)
-    labels = [chart["aria-label"] or "" for chart in charts if chart.get("role") == "img"]
+    labels = [attributes["aria-label"] or "" for tag, attributes in page.elements if tag == "svg" and attributes.get("role") == "img"]
     assert any(label.startswith("Histogram of shortcut scores of blind-vlm. 0.") for label in labels)
     assert any(label.startswith("Reward over training steps. full: from 0.") for label in labels)
 
 
-def test_table_headers_have_a_scope(page: Page) -> None:
-    headers = [attributes for tag, attributes in page.elements if tag == "th"]
+def test_table_headers_have_a_scope(any_page: Page) -> None:
+    headers = [attributes for tag, attributes in any_page.elements if tag == "th"]
     assert headers
     assert all(header.get("scope") in ("col", "row", "rowgroup") for header in headers)
-    assert sum(tag == "caption" for tag, _ in page.elements) == sum(tag == "table" for tag, _ in page.elements)
+    assert sum(tag == "caption" for tag, _ in any_page.elements) == sum(tag == "table" for tag, _ in any_page.elements)
 
 
-def test_marks_stay_inside_their_chart(text: str) -> None:
-    places = [float(place) for place in re.findall(r' (?:cx|x|x1|x2|width)="(-?[\d.]+)%"', text)]
+def test_marks_stay_inside_their_chart(any_text: str) -> None:
+    places = [float(place) for place in re.findall(r' (?:cx|x|x1|x2|width)="(-?[\d.]+)%"', any_text)]
     assert places
     assert all(0 <= place <= 100 for place in places)
 
@@ -198,7 +189,7 @@ def test_sections_without_data_are_left_out(tmp_path: Path, directories: Any) ->
     directories.record(tmp_path / "run", "run")
     found = {name: Page(render(collect(tmp_path / name))).sections() for name in ("detect", "eval", "train", "run")}
     assert found == {
-        "detect": ["summary", "flow", "detectors", "settings"],
+        "detect": ["summary", "flow", "detectors", "agreement", "settings"],
         "eval": ["summary", "accuracy", "settings"],
         "train": ["training", "settings"],
         "run": ["settings"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from vidground_core.runs.directory import read_record
 
 from .ablation_collect import ablation_report
 from .accuracy import benchmark_reports
+from .agreements import agreement_report, audit_agreements
 from .audits import audit_reports
 from .browser import BrowserWriter
-from .data import DetectorReport, Flow, ReportData, Step
+from .data import AuditReport, DetectorReport, Flow, ReportData, Step
 from .places import Places, locate
 from .rows import read_rows
 from .set_aside import SetAsideRows, top_reasons
@@ -32,12 +33,15 @@ def collect(directory: Path, browser: BrowserWriter | None = None) -> ReportData
     runs = {folder: read_record(folder) for folder in places.step_folders}
     training = training_reports(places.train)
     benchmarks = benchmark_reports(places.evals)
+    audits = audit_reports(_audit_result(places, runs), directory)
     base = ReportData(
         name=directory.resolve().name,
         steps=tuple(_step(directory, folder, run) for folder, run in runs.items()),
         training=training,
         benchmarks=benchmarks,
-        audits=audit_reports(_audit_result(places, runs), directory),
+        audits=audits,
+        agreements=audit_agreements(audits),
+        detectors=tuple(_of_audits(places, audits)),
         ablation=ablation_report(directory) if places.verb == "ablate" else None,
     )
     if places.questions:
@@ -59,10 +63,21 @@ def _with_questions(base: ReportData, places: Places, runs: Mapping[Path, Mappin
         base,
         flow=_flow(survey, aside, _result(runs, "filter")),
         detectors=tuple(_with_counts(report, _result(runs, "detect")) for report in survey.detectors()),
+        agreements=base.agreements or agreement_report(survey.said(), survey.groups()),
         planted=survey.planted(held_out_mechanisms(runs)),
         browser=browser.finish() if browser else None,
         set_aside=aside.report(),
     )
+
+
+def _of_audits(places: Places, audits: Sequence[AuditReport]) -> Iterator[DetectorReport]:
+    """The detectors on each of several benchmarks whose audit is done, in the audits' order."""
+    folders = {str((read_record(folder).get("result") or {}).get("dataset", "")): folder for folder in places.audits.values()}
+    for audit in audits:
+        survey = Survey()
+        for row in read_rows(locate(folders[audit.dataset])) if audit.dataset in folders else ():
+            survey.add(row)
+        yield from (replace(report, dataset=audit.name) for report in survey.detectors())
 
 
 def _step(root: Path, folder: Path, run: Mapping[str, Any]) -> Step:

@@ -43,7 +43,8 @@ class DetectorReport:
     """What one detector said. `judged` counts verdicts that say yes or no; `rate` is the share of them answered without watching.
 
     `slices` is ordered by dimension; `left_out` counts the slices not listed, by dimension. There is one histogram a planted label, else
-    one in all; `unscored` counts the verdicts without a `shortcut`. `asked` and `reused` are exchanges with a model (None: not recorded).
+    one in all; `unscored` counts the verdicts without a `shortcut`. `dataset` is named where there are several. `asked` and `reused` are
+    exchanges with a model (None: not recorded).
     """
 
     name: str
@@ -61,6 +62,7 @@ class DetectorReport:
     slices: tuple[Slice, ...]
     left_out: Mapping[str, int]
     histograms: tuple[Histogram, ...]
+    dataset: str = ""
     asked: int | None = None
     reused: int | None = None
 
@@ -202,6 +204,27 @@ class JudgePair:
 
 
 @dataclass(frozen=True, slots=True)
+class AgreementReport:
+    """The judges of one benchmark, or the detectors of a run (`name` is empty then), in pairs.
+
+    `answered_by` counts the questions that 0, 1, 2, … of them answer.
+    """
+
+    name: str
+    pairs: tuple[JudgePair, ...]
+    answered_by: Mapping[str, int]
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """All that stand in a pair, in the order met."""
+        return tuple(dict.fromkeys(name for pair in self.pairs for name in (pair.first, pair.second)))
+
+    def pair(self, one: str, other: str) -> JudgePair | None:
+        """The pair of these two in either order, None where they were not compared."""
+        return next((pair for pair in self.pairs if {pair.first, pair.second} == {one, other}), None)
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """One benchmark's audit. `answered_by` counts the questions that 0, 1, 2, … of the judges answer; `folder` is its directory below."""
 
@@ -265,6 +288,7 @@ class ReportData:
     flow: Flow | None = None
     detectors: tuple[DetectorReport, ...] = ()
     audits: tuple[AuditReport, ...] = ()
+    agreements: tuple[AgreementReport, ...] = ()
     planted: tuple[PlantedScore, ...] = ()
     benchmarks: tuple[BenchmarkReport, ...] = ()
     training: tuple[TrainingReport, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +20,23 @@ from .rows import Row
 BINS = 20
 SLICES_SHOWN = 24
 
+_LENGTHS = (0, 25, 50, 75, 100, 150, 250, 500)
+
+
+def length(text: str) -> str:
+    """The range of characters that a question's length falls in; characters, because not all languages part words by spaces."""
+    size = len(text.strip())
+    above = next((bound for bound in _LENGTHS if size <= bound), None)
+    if above is None:
+        return f"{_LENGTHS[-1] + 1} or more"
+    return f"{_LENGTHS[_LENGTHS.index(above) - 1] + 1} to {above}" if above else "0"
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Sorts 10 after 9."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name) if part)
+
+
 # dimension: how a question is placed in it; "" leaves it out of the dimension
 DIMENSIONS: Mapping[str, Callable[[Question], str]] = {
     "label": lambda question: question.tags.get("label", ""),
@@ -26,6 +44,7 @@ DIMENSIONS: Mapping[str, Callable[[Question], str]] = {
     "kind": lambda question: question.kind,
     "source": lambda question: question.source,
     "topic": lambda question: question.tags.get("topic", "") or question.tags.get("type", "") or question.tags.get("task", ""),
+    "length": lambda question: length(question.text),
     "options": lambda question: str(len(question.options)) if question.options else "",
 }
 
@@ -107,6 +126,14 @@ class Survey:
         """What each detector said, in the order in which their verdicts were met."""
         return tuple(self._detector(name, column) for name, column in self._columns.items())
 
+    def said(self) -> dict[str, NDArray[np.int8]]:
+        """What each detector said, one entry a question: 1 answered, 0 not, −1 neither."""
+        return {name: self._of(column)[0] for name, column in self._columns.items()}
+
+    def groups(self) -> NDArray[np.int32]:
+        """The video of each question, as a number."""
+        return self._groups.array()
+
     def _detector(self, name: str, column: _Column) -> DetectorReport:
         answered, shortcut = self._of(column)
         judged = answered >= 0
@@ -158,7 +185,7 @@ class Survey:
             if len(sizes) < 2:
                 continue
             largest = sorted(sizes, key=lambda name: (-sizes[name], name))
-            for name in sorted(largest[:SLICES_SHOWN]):
+            for name in sorted(largest[:SLICES_SHOWN], key=_natural):
                 estimate = rate(answered[masks[name]] == 1, groups[masks[name]])
                 found.append(Slice(dimension, name, estimate, self._mean_chance(masks[name])))
             if len(largest) > SLICES_SHOWN:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .data import Step
+from .data import JudgePair, Step
 
 LABELS: Mapping[str, str] = {
     "vg": "VG (needs the video)",
@@ -24,6 +24,7 @@ DIMENSION_NAMES: Mapping[str, str] = {
     "kind": "kind",
     "source": "source",
     "topic": "topic",
+    "length": "length of the question, in characters",
     "options": "number of options",
 }
 CHECKPOINTS: Mapping[str, str] = {
@@ -66,6 +67,11 @@ def points(value: float) -> str:
 def signed(value: float) -> str:
     """A number that may be negative, such as κ, two decimals."""
     return f"{value:.2f}".replace("-", "−")
+
+
+def shade(pair: JudgePair | None) -> str:
+    """The class of a cell for a pair's κ, from k0 (none, or below 0.2) to k4 (0.8 and more)."""
+    return f"k{min(4, max(0, int(5 * pair.kappa.value)))}" if pair and pair.kappa else "k0"
 
 
 def probability(value: float) -> str:
@@ -135,6 +141,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "points": points,
     "signed": signed,
     "probability": probability,
+    "shade": shade,
     "metric": metric,
     "place": place,
     "label": label,
