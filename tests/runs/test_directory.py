@@ -129,6 +129,23 @@ def test_changed_settings_are_shown_key_by_key(tmp_path: Path) -> None:
     assert (tmp_path / "run.json").read_bytes() == before
 
 
+def test_an_option_newer_than_the_run_counts_as_unchanged_at_its_default(tmp_path: Path) -> None:
+    _finished(tmp_path)
+    newer = {"dataset": {**RESOLVED["dataset"], "columns": [], "more": {}, "share": 0.5}}
+    defaults = {"dataset": {"columns": (), "more": {}, "share": 0.5}}
+    with RunDirectory.open(tmp_path, "detect", passed=PASSED, resolved=RESOLVED | newer, defaults=defaults) as directory:
+        assert directory.done
+    with (
+        pytest.raises(RunDirectoryError, match=r"dataset\.share: 0\.25 → 0\.5\n"),
+        RunDirectory.open(
+            tmp_path, "detect", passed=PASSED, resolved=RESOLVED | newer, defaults={"dataset": defaults["dataset"] | {"share": 0.25}}
+        ),
+    ):
+        pass
+    with pytest.raises(RunDirectoryError, match=r"dataset\.share: \(not set\) → 0\.5"), _open(tmp_path, **newer):
+        pass
+
+
 def test_many_differences_are_cut_short(tmp_path: Path) -> None:
     _finished(tmp_path)
     with pytest.raises(RunDirectoryError, match=r"k7: .* → 7; and 2 more"):

@@ -178,3 +178,9 @@ class Assembly:
 def described(component: Component[Any]) -> dict[str, Any]:
     """Name, version and full options of a component, for `run.json`."""
     return {"name": component.name, "version": component.version, **component.config.model_dump(mode="json")}
+
+
+def default_options(component: Component[Any]) -> dict[str, Any]:
+    """The options of a component that have a default, at it; what a run made before one of them was there had."""
+    fields = type(component.config).model_fields.items()
+    return {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidground_core.errors import ConfigError, InputError, MissingBackendError
-from vidground_core.experiments.assembly import Assembly, described
+from vidground_core.experiments.assembly import Assembly, default_options, described
 from vidground_core.experiments.context import Context
 from vidground_core.models import resolve_model
 from vidground_core.plugins import blame
@@ -74,7 +74,8 @@ def train(request: TrainRequest, assembly: Assembly, context: Context, *, passed
     """Trains and returns the object of `vg train --json`. Raises MissingBackendError for what `check` finds."""
     trainer, job = require_trainer(assembly), train_job(request, assembly)
     resolved = {"data": request.data, "model": job.model, "seed": job.seed, "threads": job.threads, "trainer": described(trainer)}
-    with RunDirectory.open(request.out, "train", passed=passed, resolved=resolved) as directory:
+    defaults = {"trainer": default_options(trainer)}
+    with RunDirectory.open(request.out, "train", passed=passed, resolved=resolved, defaults=defaults) as directory:
         if directory.done and directory.result is not None:
             return directory.result
         if question_folder(Path(request.data)) is None:

@@ -65,11 +65,13 @@ class RunDirectory:
         passed: Mapping[str, Any],
         resolved: Mapping[str, Any],
         neutral: Collection[str] = NEUTRAL,
+        defaults: Mapping[str, Any] | None = None,
     ) -> Self:
         """Makes a new directory or resumes the same run; a finished one is opened unchanged (`done`).
 
         `passed` is what the user gave, `resolved` all settings with their defaults; both nested plain values. Dotted keys in `neutral`
-        may change between sessions; where one changed that is not in NEUTRAL, a finished run is opened to go on. A directory in which
+        may change between sessions; where one changed that is not in NEUTRAL, a finished run is opened to go on. A setting that the
+        record does not have yet, an option newer than the run, counts as unchanged at its value in `defaults`. A directory in which
         nothing was made yet takes new settings. Raises RunDirectoryError for a directory that is foreign, another verb's, of another
         format, made with other settings, or in use.
         """
@@ -78,7 +80,7 @@ class RunDirectory:
         lock = _take_lock(path)
         try:
             fresh = _fresh_record(verb, passed, resolved)
-            record = _resumed(path, fresh, neutral) if (path / RECORD).exists() else fresh
+            record = _resumed(path, fresh, neutral, _plain(defaults or {})) if (path / RECORD).exists() else fresh
             directory = cls(path, record, lock)
             if not directory.done:
                 directory._set(status="running", result=None, finished=None)
@@ -190,13 +192,14 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _resumed(path: Path, fresh: dict[str, Any], neutral: Collection[str]) -> dict[str, Any]:
+def _resumed(path: Path, fresh: dict[str, Any], neutral: Collection[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     record = read_record(path)
     if record["verb"] != fresh["verb"]:
         raise RunDirectoryError(
             f"{str(path)!r} was made by 'vg {record['verb']}'; 'vg {fresh['verb']}' cannot go on in it: name another output directory"
         )
-    differences = _differences(record["resolved"], fresh["resolved"], neutral)
+    before = _with_newer(record["resolved"], fresh["resolved"], defaults)
+    differences = _differences(before, fresh["resolved"], neutral)
     if differences and _made(path):
         shown = "; ".join(differences[:_SHOWN_DIFFERENCES])
         more = f"; and {len(differences) - _SHOWN_DIFFERENCES} more" if len(differences) > _SHOWN_DIFFERENCES else ""
@@ -204,7 +207,7 @@ def _resumed(path: Path, fresh: dict[str, Any], neutral: Collection[str]) -> dic
             f"{str(path)!r} was made with other settings (old → new): {shown}{more}\n"
             "run with the old settings to resume it, or name another output directory"
         )
-    same = not _differences(record["resolved"], fresh["resolved"], NEUTRAL)
+    same = not _differences(before, fresh["resolved"], NEUTRAL)
     if record["status"] == "done" and not record["counts"].get("failed") and same:
         return record
     if record["status"] == "done" and not same:
@@ -213,6 +216,12 @@ def _resumed(path: Path, fresh: dict[str, Any], neutral: Collection[str]) -> dic
         session = {key: record[key] for key in ("versions", "git", "finished")}
         record["earlier"] = [*record.get("earlier", []), session]
     return record | {key: fresh[key] for key in ("argv", "passed", "resolved", "versions", "git")}
+
+
+def _with_newer(old: Mapping[str, Any], new: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The old settings, with those that only the new have at their defaults."""
+    before, after, usual = _flat(old), _flat(new), _flat(defaults)
+    return before | {key: usual[key] for key in after.keys() & usual.keys() - before.keys()}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], neutral: Collection[str]) -> list[str]:
