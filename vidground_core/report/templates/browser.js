@@ -597,10 +597,15 @@
     let followed = false;
     let drawn = 0;
     try {
-      const ahead = lists.slice(0, 3).map(load);
+      const begin = (part) => {
+        const promise = load(part);
+        promise.catch(() => {}); // told below, once, where it is waited for
+        return promise;
+      };
+      const ahead = lists.slice(0, 3).map(begin);
       for (let number = 0; number < lists.length; number++) {
         const columns = await ahead[number];
-        if (number + 3 < lists.length) ahead.push(load(lists[number + 3]));
+        if (number + 3 < lists.length) ahead.push(begin(lists[number + 3]));
         loaded.push(index(lists[number], columns));
         orders.clear();
         if (performance.now() - drawn > 250 || number === 0 || number + 1 === lists.length) {
