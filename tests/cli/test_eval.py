@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vidground_core.cli.app import main
+
 Vg = Callable[..., Any]
 NANO = ("--set", "eval.pixels=4096", "--set", "eval.max_tokens=8", "--set", "engine.dtype=float32")
 PLANTED = ("eval", "nano", "--benchmark", "planted:test", "--prompt", "bare", *NANO)
+
+
+class Ended:
+    """What `vg` left: exit code and what it printed."""
+
+    def __init__(self, code: object, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Iterator[Vg]:
+    """Runs `vg` in this process, where the model's libraries are loaded once."""
+    root = logging.getLogger("vidground_core")
+    before = (root.handlers, root.level, root.propagate)
+
+    def run(*arguments: str | Path) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return Ended(ended.value.code, *capsys.readouterr())
+
+    yield run
+    root.handlers, root.level, root.propagate = before
 
 
 @pytest.fixture
@@ -26,9 +56,9 @@ def layouts(shared: Path, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.shared
-def test_every_published_layout_at_16_32_and_64_frames(vg: Vg, layouts: list[str], tmp_path: Path) -> None:
+def test_every_published_layout_at_16_32_and_64_frames(here: Vg, layouts: list[str], tmp_path: Path) -> None:
     named = [word for spec in layouts for word in ("--benchmark", spec)]
-    ran = vg("eval", "nano", *named, "--frames", "16,32,64", "--prompt", "lmms-eval", *NANO, "--out", tmp_path / "e", "--json")
+    ran = here("eval", "nano", *named, "--frames", "16,32,64", "--prompt", "lmms-eval", *NANO, "--out", tmp_path / "e", "--json")
     assert ran.code == 0, ran.err
     result = ran.json
     counts = {
@@ -46,7 +76,7 @@ def test_every_published_layout_at_16_32_and_64_frames(vg: Vg, layouts: list[str
     assert len({(row["file"], row["id"]) for row in set_aside}) == sum(missing for _, missing in expected.values())
 
 
-def test_voting_looks_longer_where_the_answers_differ(vg: Vg, tmp_path: Path) -> None:
+def test_voting_looks_longer_where_the_answers_differ(vg: Vg, here: Vg, tmp_path: Path) -> None:
     common = (*PLANTED, "--limit", "40", "--frames", "2", "--set", "eval.most_frames=8", "--voting", "sparse-to-dense")
     ran = vg(*common, "--out", tmp_path / "v", "--json")
     assert ran.code == 0, ran.err
@@ -57,24 +87,24 @@ def test_voting_looks_longer_where_the_answers_differ(vg: Vg, tmp_path: Path) ->
     assert len(full["frames"]) > 1
     assert 2 < full["mean_frames"] < 8
     assert one["splits"]["full"]["accuracy"] - full["first"]["accuracy"] == pytest.approx(full["gain"]["value"])
-    shown = vg(*common, "--out", tmp_path / "v")
+    shown = here(*common, "--out", tmp_path / "v")
     assert "voting: mean frames and replies a question, and what more frames brought; in %" in shown.out
     assert f"2 to 8  full   40  {full['mean_frames']:>4.1f}" in shown.out
 
 
-def test_measures_stand_by_name_in_table_and_json(vg: Vg, tmp_path: Path) -> None:
+def test_measures_stand_by_name_in_table_and_json(here: Vg, tmp_path: Path) -> None:
     common = (*PLANTED, "--limit", "24", "--frames", "8", "--changed", "shuffled,single,mismatched,blank", "--out", tmp_path / "c")
-    ran = vg(*common, "--json")
+    ran = here(*common, "--json")
     assert ran.code == 0, ran.err
     measures = ran.json["benchmarks"][0]["measures"]
     assert set(measures) == {"order_sensitivity", "multi_frame_gain", "video_gain_over_mismatched", "video_gain_over_blank"}
     for by_split in measures.values():
         assert by_split["full"]["interval"][0] <= by_split["full"]["value"] <= by_split["full"]["interval"][1]
-    shown = vg(*common).out
+    shown = here(*common).out
     assert all(name.replace("_", " ") in shown for name in measures)
 
 
-def test_recorded_judges_split_by_a_rule(vg: Vg, tmp_path: Path) -> None:
+def test_recorded_judges_split_by_a_rule(here: Vg, tmp_path: Path) -> None:
     from vidground_core import Question
     from vidground_core.tables import question_row
 
@@ -86,7 +116,7 @@ def test_recorded_judges_split_by_a_rule(vg: Vg, tmp_path: Path) -> None:
         for n, yes in enumerate(each == "1" for each in answered)
     ]
     (tmp_path / "said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
-    detected = vg(
+    detected = here(
         *("detect", f"canonical:{tmp_path / 'set.jsonl'}", "--detector", "recorded"),
         *("--set", f"recorded.path={tmp_path / 'said.jsonl'}", "--out", tmp_path / "d"),
     )
@@ -96,7 +126,7 @@ def test_recorded_judges_split_by_a_rule(vg: Vg, tmp_path: Path) -> None:
     for number, more in enumerate(
         ((), ("--ta-when", "2"), ("--judge", "recorded:gpt"), ("--judge", "recorded:gpt,recorded:qwen", "--ta-when", "all"))
     ):
-        ran = vg(*common, *more, "--out", tmp_path / "e")
+        ran = here(*common, *more, "--out", tmp_path / "e")
         assert ran.code == 0, ran.err
         sizes[number] = {name: found["n"] for name, found in ran.json["benchmarks"][0]["splits"].items()}
     assert sizes == {
@@ -120,17 +150,17 @@ def test_recorded_judges_split_by_a_rule(vg: Vg, tmp_path: Path) -> None:
         (("--ta-when", "most"), "--ta-when 'most': expected any, all, or a number of judges from 1 on"),
     ],
 )
-def test_wrong_flags_end_with_one_line_and_write_nothing(vg: Vg, tmp_path: Path, flags: tuple[str, ...], text: str) -> None:
-    ran = vg("eval", "nano", "--benchmark", "planted:test", *flags, "--out", tmp_path / "e")
+def test_wrong_flags_end_with_one_line_and_write_nothing(here: Vg, tmp_path: Path, flags: tuple[str, ...], text: str) -> None:
+    ran = here("eval", "nano", "--benchmark", "planted:test", *flags, "--out", tmp_path / "e")
     assert ran.code == 2
     assert text in " ".join(ran.err.split())
     assert "Traceback" not in ran.err
     assert not (tmp_path / "e").exists()
 
 
-def test_without_lmms_eval_none_is_written(vg: Vg, tmp_path: Path) -> None:
-    ran = vg(*PLANTED, "--limit", "4", "--frames", "2", "--no-lmms-eval", "--out", tmp_path / "e", "--json")
+def test_without_lmms_eval_none_is_written(here: Vg, tmp_path: Path) -> None:
+    ran = here(*PLANTED, "--limit", "4", "--frames", "2", "--no-lmms-eval", "--out", tmp_path / "e", "--json")
     assert "lmms_eval" not in ran.json
     assert not (tmp_path / "e" / "lmms-eval").exists()
-    ran = vg(*PLANTED, "--limit", "4", "--frames", "2", "--out", tmp_path / "e", "--json")
+    ran = here(*PLANTED, "--limit", "4", "--frames", "2", "--out", tmp_path / "e", "--json")
     assert all(Path(path).is_file() for path in ran.json["lmms_eval"])
