@@ -18,6 +18,14 @@ BACKENDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "vllm": ("vidground-vllm", ("vllm",)),
     "ray": ("vidground-ray", ("ray",)),
 }
+# Its pins exclude those of trl and vllm, so an interpreter of its own; flash-attn has no wheel and is built against the torch that is there.
+OPENRLHF = (
+    "python -m venv .venv-openrlhf"
+    " && .venv-openrlhf/bin/pip install torch==2.13.0 setuptools wheel packaging ninja psutil"
+    " && .venv-openrlhf/bin/pip install --no-build-isolation flash-attn==2.8.3"
+    " && .venv-openrlhf/bin/pip install 'openrlhf[vllm]==0.11.2' vidground-openrlhf"
+    " (the second step compiles CUDA code: it needs nvcc and takes half an hour or more); then --set trainer.python=.venv-openrlhf/bin/python"
+)
 PACKAGES = (
     "vidground-core",
     "torch",
@@ -66,10 +74,8 @@ def _backend(name: str) -> Backend:
 def _mend(distribution: str, missing: list[str]) -> str:
     if not missing:
         return ""
-    if "flash_attn" in missing and distribution == "vidground-openrlhf":
-        return (
-            f"python -m venv .venv-openrlhf && .venv-openrlhf/bin/pip install {distribution} (its own interpreter: its pins exclude trl's)"
-        )
+    if distribution == "vidground-openrlhf":
+        return OPENRLHF
     if "vllm" in missing:
         return f"pip install '{distribution}[vllm]' (in an interpreter of its own, which engine.python names with engine.mode=server)"
     if "ray" in missing:
