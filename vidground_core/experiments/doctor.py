@@ -18,13 +18,13 @@ BACKENDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "vllm": ("vidground-vllm", ("vllm",)),
     "ray": ("vidground-ray", ("ray",)),
 }
-# Its pins exclude those of trl and vllm, so an interpreter of its own; flash-attn has no wheel and is built against the torch that is there.
+# Its pins exclude those of trl, so an interpreter of its own; flash-attn has no wheel and is built against the torch that is there.
 OPENRLHF = (
     "python -m venv .venv-openrlhf"
     " && .venv-openrlhf/bin/pip install torch==2.13.0 setuptools wheel packaging ninja psutil"
     " && .venv-openrlhf/bin/pip install --no-build-isolation flash-attn==2.8.3"
     " && .venv-openrlhf/bin/pip install 'openrlhf[vllm]==0.11.2' vidground-openrlhf"
-    " (the second step compiles CUDA code: it needs nvcc and takes half an hour or more); then --set trainer.python=.venv-openrlhf/bin/python"
+    " (flash-attn is compiled: it needs nvcc and takes half an hour or more); then --set trainer.python=.venv-openrlhf/bin/python"
 )
 PACKAGES = (
     "vidground-core",
