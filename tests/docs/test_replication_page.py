@@ -1,0 +1,133 @@
+"""The page of the replication: what it says follows from the committed results, and changes with them."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+RESULTS = DOCS.parent / "examples" / "replication" / "results"
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(DOCS))
+    return importlib.import_module("build_replication")
+
+
+@pytest.fixture
+def claims(builder: ModuleType) -> ModuleType:
+    module: ModuleType = builder.claims
+    return module
+
+
+@pytest.fixture
+def studies(builder: ModuleType) -> dict[str, Any]:
+    found: dict[str, Any] = builder.read_results(RESULTS)
+    return found
+
+
+def changed(study: dict[str, Any], split: str, budget: str = "prompts", **values: Any) -> dict[str, Any]:
+    """The study with other numbers where filtered is compared with full."""
+    other = copy.deepcopy(study)
+    for each in other["differences"]:
+        if (each["arm"], each["against"], each["split"], each["budget"]) == ("filtered", "full", split, budget):
+            each.update(values)
+    return other
+
+
+CERTAIN = {"points": 5.0, "interval": [2.0, 8.0], "p_adjusted": 0.001, "p_seeds": 0.004}
+
+
+def test_the_page_is_what_the_results_give(builder: ModuleType, studies: dict[str, Any]) -> None:
+    page = (DOCS / "explanation" / "replication.md").read_text(encoding="utf-8")
+    assert page == builder.page(studies), "run python docs/build_replication.py"
+    assert "{" not in page
+    for name in ("replication-full.svg", "replication-filtered.svg"):
+        assert (DOCS / "explanation" / name).exists()
+        assert f"]({name})" in page
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (CERTAIN, "grounded questions, holds here**: "),
+        ({**CERTAIN, "points": -5.0, "interval": [-8.0, -2.0]}, "grounded questions, is reversed here**: "),
+        ({**CERTAIN, "p_seeds": 0.2}, "grounded questions, is neither shown nor refuted here**: "),
+        ({**CERTAIN, "p_adjusted": 0.4, "detectable": 6.0}, "is not shown here**: "),
+        ({**CERTAIN, "p_adjusted": 0.4, "detectable": 6.0}, "A gain of more than 8.0 points is outside the interval."),
+        ({**CERTAIN, "p_adjusted": 0.4, "detectable": 6.0}, "no difference shown (p .400 after Holm; 6.0 points would have been found"),
+    ],
+)
+def test_the_paper_s_claim_is_judged_by_the_numbers(claims: ModuleType, studies: dict[str, Any], values: dict[str, Any], said: str) -> None:
+    assert said in claims.headline(changed(studies["study"], "vg", **values))
+
+
+def test_dilution_is_told_from_effect(claims: ModuleType, studies: dict[str, Any]) -> None:
+    gain = changed(studies["study"], "vg", **CERTAIN)
+    nothing = {"p_adjusted": 0.7, "detectable": 4.0, "points": 0.5, "interval": [-2.0, 3.0]}
+    assert "As far as this design can tell, it is dilution undone." in claims.dilution(changed(gain, "vg", "vg-prompts", **nothing))
+    left = changed(gain, "vg", "vg-prompts", **{**CERTAIN, "points": 3.0})
+    assert "Of the gain on VG, 3.0 of 5.0 points are left at equal VG prompts" in claims.dilution(left)
+    none = changed(studies["study"], "vg", p_adjusted=0.5)
+    assert "there is no gain on VG for dilution to explain" in claims.dilution(none)
+
+
+def test_bold_means_beyond_noise(claims: ModuleType, studies: dict[str, Any]) -> None:
+    (row,) = [
+        line for line in claims.difference_table(changed(studies["study"], "vg", **CERTAIN), "full", "prompts") if "`filtered`" in line
+    ]
+    assert "| **+5.0** [+2.0, +8.0] |" in row
+    unsure = changed(studies["study"], "vg", **{**CERTAIN, "p_seeds": 0.2})
+    (row,) = [line for line in claims.difference_table(unsure, "full", "prompts") if "`filtered`" in line]
+    assert "| +5.0 [+2.0, +8.0] |" in row
+
+
+def test_a_difference_is_the_same_from_both_sides(claims: ModuleType, studies: dict[str, Any]) -> None:
+    one, other = (
+        claims.difference(studies["study"], *pair, "conflict", "prompts") for pair in (("filtered", "full"), ("full", "filtered"))
+    )
+    assert one["points"] == -other["points"]
+    assert one["interval"] == [-bound for bound in reversed(other["interval"])]
+
+
+def test_what_was_not_run_is_said(builder: ModuleType, studies: dict[str, Any]) -> None:
+    bare = copy.deepcopy(studies["study"])
+    bare["differences"] = []
+    page = builder.page({"study": bare})
+    assert "**The comparison of `filtered` with `full` is not run yet.**" in page
+    assert page.count("Not run yet.") >= 6
+
+
+def test_results_name_no_folder_of_the_machine_they_were_made_on() -> None:
+    for file in RESULTS.rglob("*"):
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            assert not any(folder in text for folder in ("/tmp/", "/home/", "/root/", "/work")), file
+
+
+def test_from_the_config_to_the_page(builder: ModuleType, vg: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trainings of one step each with the real trainer: results, plots and page of a study that is only begun."""
+    out = tmp_path / "study"
+    arms = "[{name: full, data: full}, {name: filtered, data: by-label}]"
+    sets = [f"ablation.arms={arms}", "ablation.controls=false", "ablation.prompts=16", "ablation.seeds=[0]", "ablation.against=[full]"]
+    config = DOCS.parent / "examples" / "replication" / "replication-small.yaml"
+    options = [word for each in (*sets, "blind-vlm.rotations=1") for word in ("--set", each)]
+    env = {"OMP_NUM_THREADS": "1", "VG_CACHE": str(tmp_path / "cache")}
+    done = vg("--json", "ablate", config, "--out", out, "--limit", "30", *options, env=env)
+    assert done.code == 0, done.err
+    assert (out / "report.html").exists()
+    builder.write_results("study", builder.summary(out), tmp_path / "results")
+    studies = builder.read_results(tmp_path / "results")
+    page = builder.page(studies)
+    assert "All 2 runs are done." in page
+    assert "| `filtered` | 1 | 16 |" in page
+    assert "of one pair of trainings" in page or "no difference shown" in page or "not one answer differs" in page
+    assert [path.name for path in builder.draw(studies, tmp_path)] == ["replication-full.svg", "replication-full.png"]
+    assert (tmp_path / "results" / "study" / "tables" / "tables.tex").exists()
