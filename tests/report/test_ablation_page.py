@@ -45,7 +45,7 @@ def result(ablation_run: Path) -> dict[str, Any]:
 
 
 def signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return "0.0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
 
 
 def test_all_sections_of_an_ablation(page: Page) -> None:
@@ -59,8 +59,8 @@ def test_every_difference_stands_with_its_interval(page: Page, result: dict[str,
         if (each["benchmark"], each["split"]) == ("planted:conflict", "full"):
             continue  # all of it is the split conflict
         low, high = each["interval"]
-        p = "0.004 ✱ significant" if each["p_adjusted"] < 0.05 else "1.000"
-        assert f"{signed(each['points'])} [{signed(low)}, {signed(high)}] {p} {each['p_seeds']:.3f} ±3.1 3" in words
+        star, p = (" ✱ significant", "0.004") if each["p_adjusted"] < 0.05 else ("", "1.000")
+        assert f"{signed(each['points'])}{star} [{signed(low)}, {signed(high)}] {p} {each['p_seeds']:.3f} ±3.1 3" in words
 
 
 def test_every_accuracy_stands_with_its_interval(page: Page, result: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def test_marks_are_hollow_where_nothing_is_shown(ablation_run: Path) -> None:
     rows = re.findall(r"<tr.*?</tr>", section, re.DOTALL)
     marked = [row for row in rows if 'class="mark' in row]
     assert len(marked) > 50
-    assert all(('class="mark hollow"' in row) is not ("significant" in row) for row in marked)
+    assert all(('class="mark hollow"' in row) is not ("> significant" in row) for row in marked)
 
 
 def test_data_conditions_have_sizes_and_reasons(page: Page) -> None:
@@ -181,5 +181,5 @@ def test_numbers_that_are_none_leave_the_page_whole(tmp_path: Path, directories:
     directories.ablation(tmp_path, result)
     page = Page(render(collect(tmp_path)))
     assert page.open == []
-    assert "+0.0 [+0.0, +0.0] 1.000 3" in page.words()
+    assert "0.0 [0.0, 0.0] 1.000 3" in page.words()
     assert "same answers filtered against consensus, budget prompts" in page.words()

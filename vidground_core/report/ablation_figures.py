@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .ablation import AblationReport, Arm, Band, BandReport, Difference, Place
+from .data import Estimate
 from .figures import UNIT_METRICS
 from .wording import metric
 
@@ -51,6 +53,11 @@ class BandPlot:
     end: float
     plots: tuple[ArmPlot, ...]
 
+    @property
+    def legend(self) -> tuple[tuple[str, str], ...]:
+        """Name and style of each sort of curve."""
+        return tuple(dict.fromkeys((strand.name, strand.series) for plot in self.plots for strand in plot.strands))
+
 
 def forest(data: AblationReport, against: str, places: Sequence[Place]) -> tuple[ForestBlock, ...]:
     """The comparisons with `against` in each of `places` that has any."""
@@ -58,7 +65,7 @@ def forest(data: AblationReport, against: str, places: Sequence[Place]) -> tuple
     for place in places:
         found = [each for each in data.differences if (each.against, each.place) == (against, place)]
         if found:
-            widest = max(max(abs(each.low), abs(each.high)) for each in found)
+            widest = max(max(abs(each.low), abs(each.high), each.detectable or 0.0) for each in found)
             limit = next((limit for limit in _LIMITS if widest <= limit), _LIMITS[-1])
             arms = dict.fromkeys(each.arm for each in found)
             rows = tuple((arm, tuple(each for each in found if each.arm == arm)) for arm in arms)
@@ -77,11 +84,11 @@ def arms_under(data: AblationReport, budget: str) -> tuple[Arm, ...]:
 
 
 def band_plot(report: BandReport, budgets: Sequence[str]) -> BandPlot:
-    """The curves of a metric, arm by arm on common axes; shares stand on 0 to 1."""
+    """The curves of a metric, arm by arm on common axes; those of shares begin and end at full tenths."""
     every = [point for band in report.bands for point in band.points]
     low, high = min(point[2] for point in every), max(point[3] for point in every)
     if report.metric in UNIT_METRICS and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
+        low, high = _tenths(low, high)
     elif low == high:
         low, high = low - 0.5, high + 0.5
     axes = (max(point[0] for point in every), low, high)
@@ -89,6 +96,25 @@ def band_plot(report: BandReport, budgets: Sequence[str]) -> BandPlot:
     arms = dict.fromkeys(band.arm for band in report.bands)
     plots = [_arm_plot(arm, [band for band in report.bands if band.arm == arm], budgets, axes, reference) for arm in arms]
     return BandPlot(low, high, axes[0], tuple(plots))
+
+
+def _tenths(low: float, high: float) -> tuple[float, float]:
+    """The narrowest range from one tenth to another that holds both, within 0..1 and not empty."""
+    below, above = max(0, math.floor(10 * low)), min(10, math.ceil(10 * high))
+    return (below if below < above else max(0, above - 1)) / 10, (above if below < above else max(1, above)) / 10
+
+
+def accuracy_axis(data: AblationReport, place: Place) -> tuple[float, float]:
+    """From one full tenth to another, so that all arms' intervals in that place stand between."""
+    found = [arm.accuracy[place] for arm in data.arms if place in arm.accuracy]
+    return _tenths(max(0.0, min(each.low for each in found)), min(1.0, max(each.high for each in found)))
+
+
+def on_axis(estimate: Estimate, axis: tuple[float, float]) -> Estimate:
+    """The estimate as shares of an axis."""
+    low, high = axis
+    value, least, most = ((number - low) / (high - low) for number in (estimate.value, estimate.low, estimate.high))
+    return Estimate(value, least, most, estimate.n)
 
 
 def _arm_plot(arm: str, bands: Sequence[Band], budgets: Sequence[str], axes: tuple[float, float, float], reference: str) -> ArmPlot:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from .ablation import AblationReport
-from .ablation_figures import arms_under, band_plot, forest, other_places
-from .ablation_words import FILTERS, facts, main_claims, other_claims
+from .ablation_figures import accuracy_axis, arms_under, band_plot, forest, on_axis, other_places
+from .ablation_words import FILTERS as WORDS
+from .ablation_words import facts, main_claims, other_claims
 
 __all__ = ["FILTERS", "facts", "names", "sections"]
+
+FILTERS = {**WORDS, "on_axis": on_axis}
 
 
 def sections(found: AblationReport | None) -> tuple[tuple[str, str], ...]:
@@ -36,5 +39,6 @@ def names(found: AblationReport | None) -> dict[str, object]:
         "budget_series": {name: f"s{index % 4}" for index, name in enumerate(found.budgets)},
         "forest": forest,
         "arms_under": arms_under,
+        "accuracy_axis": accuracy_axis,
         "band_plot": band_plot,
     }

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import wording
 from .ablation import MEAN, START, AblationReport, Claim, Place
 from .wording import counted, label, percent, percent_bare
 
@@ -39,7 +40,12 @@ def tick(points: float) -> str:
 
 def gain(points: float) -> str:
     """A difference in percentage points, signed, one decimal."""
-    return f"{points:+.1f}".replace("-", "−")
+    return wording.points(points / 100)
+
+
+def percent_whole(value: float) -> str:
+    """A rate in 0..1 on an axis."""
+    return f"{100 * value:.0f}%"
 
 
 def seconds(value: float | None) -> str:
@@ -108,5 +114,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "split_name": split,
     "tick": tick,
     "gain": gain,
+    "percent_whole": percent_whole,
     "seconds": seconds,
 }

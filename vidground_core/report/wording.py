@@ -61,7 +61,8 @@ def score(value: float) -> str:
 
 def points(value: float) -> str:
     """A difference of two rates in percentage points, signed."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def signed(value: float) -> str:
