@@ -18,6 +18,9 @@ LOADER = "vidgroundPart"
 _PATTERN = "*-*-*.js"
 _ESCAPES = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
+# Made once: `json.dumps` with these settings would make an encoder a call.
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -31,7 +34,7 @@ class Shard:
 
 def encode(value: object) -> str:
     """`value` as JSON that may stand in a script element and in a UTF-8 file: no `<`, no line separators, no lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _as_json(value)
     for character, escaped in _ESCAPES.items():
         text = text.replace(character, escaped)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

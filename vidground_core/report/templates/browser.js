@@ -298,18 +298,20 @@
 
   // The pane with one question.
 
-  const CONDITIONS = {
-    blind: "question and options, no video",
-    text: "question and options, no video",
-    ordered: "the frames in order",
-    shuffled: "the frames in random order",
-    reversed: "the frames backwards",
-    single: "one frame",
-    blank: "black frames",
-    options: "the options alone",
-    recorded: "as recorded; see its source",
-  };
-  const letter = (number) => (number < 26 ? String.fromCharCode(65 + number) : String(number + 1));
+  const CONDITIONS = new Map([
+    ["blind", "question and options, no video"],
+    ["text", "question and options, no video"],
+    ["ordered", "the frames in order"],
+    ["shuffled", "the frames in random order"],
+    ["reversed", "the frames backwards"],
+    ["single", "one frame"],
+    ["blank", "black frames"],
+    ["options", "the options alone"],
+    ["subtitles", "question, options and subtitles, no video"],
+    ["centre", "the frame in the middle"],
+    ["mismatched", "the frames of another video"],
+    ["recorded", "as recorded; see its source"],
+  ]);
   const table = (caption, heads, rows) =>
     make(
       "div",
@@ -351,7 +353,7 @@
             `Trials of ${name}`,
             ["Shown", "Trials", "Right", "P(gold)", "No answer"],
             tallies.map(([condition, trials, right, refused, unparsed, failed, gold]) => [
-              CONDITIONS[condition] ? `${condition}: ${CONDITIONS[condition]}` : condition,
+              CONDITIONS.has(condition) ? `${condition}: ${CONDITIONS.get(condition)}` : condition,
               count(trials),
               count(right),
               rate(gold),
@@ -584,7 +586,7 @@
   let timer = 0;
   find.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(update, total > 20000 ? 60 : 0);
+    timer = setTimeout(update, total > 20000 ? 30 : 0);
   });
   sortBy.addEventListener("change", update);
   at("browser-clear").addEventListener("click", () => {
