@@ -56,6 +56,12 @@ def test_a_format_reward_without_the_format_is_refused() -> None:
         TRLGRPOConfig(format_reward=1.0)
 
 
+def test_the_published_reward_without_its_tags_is_refused() -> None:
+    with pytest.raises(ValidationError, match="rewards = 'video-r1' reads <answer> tags; set answer_format = 'think', or rewards = 'strict'"):
+        TRLGRPOConfig(rewards="video-r1")
+    assert TRLGRPOConfig(rewards="video-r1", answer_format="think").rewards == "video-r1"
+
+
 def test_pixel_limits_must_be_in_order() -> None:
     with pytest.raises(ValidationError, match="min_pixels = 200 is more than max_pixels = 100"):
         TRLGRPOConfig(min_pixels=200, max_pixels=100)

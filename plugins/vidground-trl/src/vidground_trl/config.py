@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from vidground_core import TrainerConfig
+from vidground_trl.running import RunningOptions, running_problems
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class TRLGRPOConfig(TrainerConfig):
+class TRLGRPOConfig(RunningOptions):
     """Options of `trl-grpo`. A preset fills in what is not set here; the config that comes out holds every value in use.
 
     Preset `nano`: what the shipped nano checkpoint learns with on one CPU thread. Preset `paper`: Table 7 of the VidGround paper, but
@@ -95,6 +95,7 @@ class TRLGRPOConfig(TrainerConfig):
     prompt: str = Field("bare", description="Name of the prompt that questions are asked with.")
     answer_format: Literal["plain", "think"] = Field("plain", description="think asks for <think> and <answer> tags; plain for the answer.")
     accuracy: Literal["option-text", "letter"] = Field("letter", description="What counts as right: the option's text or its letter.")
+    rewards: str = Field("strict", description="What is right: strict, video-r1, an entry point's name, or package.module:function.")
     format_reward: float = Field(0.0, ge=0, description="Weight of the reward for <think>…</think><answer>…</answer>; accuracy has 1.")
     save_steps: int = Field(50, ge=1, description="Optimizer steps between two checkpoints that a broken run resumes from.")
     keep_checkpoints: int = Field(2, ge=2, description="Checkpoints kept; two, so that one is whole while the next is written.")
@@ -119,6 +120,8 @@ class TRLGRPOConfig(TrainerConfig):
     def _agree(self) -> TRLGRPOConfig:
         if self.format_reward and self.answer_format == "plain":
             raise ValueError("format_reward needs answer_format = 'think': the tags are not asked for otherwise")
+        if self.rewards == "video-r1" and self.answer_format == "plain":
+            raise ValueError("rewards = 'video-r1' reads <answer> tags; set answer_format = 'think', or rewards = 'strict'")
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels = {self.min_pixels} is more than max_pixels = {self.max_pixels}")
         return self
@@ -162,7 +165,7 @@ def schedule(config: TRLGRPOConfig, rows: int) -> Schedule:
 
 def problems(config: TRLGRPOConfig) -> list[str]:
     """Settings that are valid one by one but not together, one sentence with the next valid value each."""
-    found = []
+    found = running_problems(config)
     if config.save_steps % config.num_iterations:
         valid = -(-config.save_steps // config.num_iterations) * config.num_iterations
         found.append(
