@@ -47,7 +47,7 @@ def test_an_unknown_option_is_refused_with_the_nearest() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="trainer: preset = 'small': Input should be 'none', 'nano' or 'paper'"):
+    with pytest.raises(ConfigError, match="trainer: preset = 'small': Input should be 'none', 'nano', 'paper' or 'video-r1'"):
         build(TRLGRPOConfig, {"preset": "small"}, "trainer")
 
 

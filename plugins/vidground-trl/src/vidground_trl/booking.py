@@ -165,9 +165,17 @@ class BookingProcessor(ProcessorMixin):  # type: ignore[misc]
         texts = [self._render(chat, keep) for chat in chats]
         if not tokenize:
             return texts if batched else texts[0]
+        return self(images=self._hold(chats), text=texts)
+
+    def begin(self, chats: Sequence[Any]) -> None:
+        """Makes those chats the current batch, as tokenizing them does; for a batch put together from several that were tokenized."""
+        self._rows.clear()
+        self._hold(chats)
+
+    def _hold(self, chats: Sequence[Any]) -> list[list[Clip]]:
         clips = [_clips(chat) for chat in chats]
         self.store.hold(clip for row in clips for clip in row)
-        return self(images=clips, text=texts)
+        return clips
 
     def _render(self, chat: Any, keep: dict[str, Any]) -> str:
         key = repr((chat, keep))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from vidground_trl.running import RunningOptions, running_problems
+from vidground_trl.methods.conflicts import conflicts
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -43,6 +44,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 0.01,
         "max_grad_norm": 5.0,
         "beta": 0.04,
+        "use_bias_correction_kl": False,
         "temperature": 1.0,
         "max_completion_length": 768,
         "loss_type": "dapo",
@@ -53,6 +55,42 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "answer_format": "think",
         "accuracy": "letter",
         "format_reward": 1.0,
+        "temporal_reward": 0.3,
+        "temporal_ratio": 0.8,
+        "length_reward": 0.2,
+        "length_min": 320,
+        "length_max": 512,
+        "gradient_checkpointing": True,
+        "bf16": "on",
+        "weights": "bfloat16",
+        "attention": "flash_attention_2",
+    },
+    "video-r1": {
+        "prompts": 8000,
+        "prompts_per_step": 8,
+        "num_generations": 8,
+        "micro_batch": 1,
+        "lr": 1e-6,
+        "schedule": "cosine",
+        "weight_decay": 0.01,
+        "max_grad_norm": 5.0,
+        "beta": 0.04,
+        "use_bias_correction_kl": False,
+        "temperature": 1.0,
+        "top_p": 0.95,
+        "max_completion_length": 768,
+        "loss_type": "grpo",
+        "frames": 16,
+        "max_pixels": 100352,
+        "answer_format": "think",
+        "accuracy": "letter",
+        "format_reward": 1.0,
+        "temporal_reward": 0.3,
+        "temporal_ratio": 0.8,
+        "length_reward": 0.2,
+        "length_min": 320,
+        "length_max": 512,
+        "save_steps": 100,
         "gradient_checkpointing": True,
         "bf16": "on",
         "weights": "bfloat16",
@@ -64,11 +102,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class TRLGRPOConfig(RunningOptions):
     """Options of `trl-grpo`. A preset fills in what is not set here; the config that comes out holds every value in use.
 
-    Preset `nano`: what the shipped nano checkpoint learns with on one CPU thread. Preset `paper`: Table 7 of the VidGround paper, but
-    for its temporal and length rewards.
+    Preset `nano`: what the shipped nano checkpoint learns with on one CPU thread. Preset `paper`: Table 7 of the VidGround paper. Preset
+    `video-r1`: T-GRPO as its released script runs it (arXiv 2503.21776), on 8 GPUs for 1,000 steps.
     """
 
-    preset: Literal["none", "nano", "paper"] = Field("none", description="Values for all options that are not set: nano, paper or none.")
+    preset: Literal["none", "nano", "paper", "video-r1"] = Field("none", description="Values for all options that are not set.")
     prompts: int = Field(0, ge=0, description="Prompts to consume, rounded up to whole steps; 0 for one pass over the data.")
     prompts_per_step: int = Field(8, ge=1, description="Prompts whose rollouts are generated together, over all processes.")
     num_generations: int = Field(8, ge=2, description="Rollouts of a prompt: the group that rewards are normalised in.")
@@ -80,15 +118,30 @@ class TRLGRPOConfig(RunningOptions):
     warmup_steps: int = Field(0, ge=0, description="Optimizer steps of linear warm-up.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, ge=0, description="Gradients are clipped to this norm; 0 for no clipping.")
-    beta: float = Field(0.04, ge=0, description="Weight of the KL divergence to the start checkpoint; 0 keeps no reference model.")
+    beta: float = Field(0.04, description="Weight of the KL divergence to the reference; 0 keeps none, below 0 only with `reference`.")
+    use_bias_correction_kl: bool = Field(True, description="Weigh that divergence by the ratio (TRL's default), not plain k3 (Video-R1).")
+    reference: str = Field("", description="Checkpoint that the KL divergence is taken to (CDPO: a bias model); none: the start's.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling of the rollouts; 1 for the whole distribution.")
     max_completion_length: int = Field(768, ge=1, description="Most tokens of a rollout.")
     loss_type: Literal["grpo", "dapo", "bnpo", "dr_grpo"] = Field("dapo", description="How token losses are averaged (TRL's names).")
     scale_rewards: Literal["group", "batch", "none"] = Field("group", description="Over what the advantage's standard deviation is taken.")
+    importance_sampling_level: Literal["token", "sequence"] = Field("token", description="One ratio a token, or one a rollout (GSPO).")
     epsilon: float = Field(0.2, gt=0, description="Clipping of the probability ratio from below (and above, without epsilon_high).")
     epsilon_high: float | None = Field(None, gt=0, description="Clipping of the probability ratio from above (clip-higher).")
     entropy_coef: float = Field(0.0, ge=0, description="Weight of an entropy bonus.")
+    dynamic_sampling: int = Field(0, ge=0, description="Rounds a step that replace groups of equal accuracies (DAPO); 0: none.")
+    mask_truncated_completions: bool = Field(False, description="Leave rollouts without an end out of the loss (overlong filtering).")
+    overlong_penalty: float = Field(0.0, ge=0, description="Weight of the penalty on rollouts close to the length limit (DAPO: 1).")
+    overlong_buffer: int = Field(0, ge=0, description="Tokens before max_completion_length over which that penalty grows to its weight.")
+    temporal_reward: float = Field(0.0, ge=0, description="Reward of right rollouts that shuffled frames do not match (T-GRPO: 0.3).")
+    temporal_ratio: float = Field(0.8, gt=0, description="Accuracy in order over accuracy shuffled from which on that reward is given.")
+    temporal_rollouts: int = Field(0, ge=0, description="Rollouts of a prompt on shuffled frames; 0 for half of num_generations.")
+    length_reward: float = Field(0.0, ge=0, description="Reward of right rollouts of length_min to length_max tokens (Video-R1: 0.2).")
+    length_min: int = Field(320, ge=1, description="Fewest tokens of a rollout that earns length_reward.")
+    length_max: int = Field(512, ge=1, description="Most tokens of a rollout that earns length_reward.")
+    token_weight: float = Field(1.0, ge=1, description="Largest weight of a token where rollouts differ (TW-GRPO: 1.7); 1 weighs none.")
+    soft_reward: bool = Field(False, description="A part of several right letters earns a part (TW-GRPO).")
     frames: int = Field(16, ge=1, description="Frames sampled uniformly from each video.")
     min_pixels: int = Field(0, ge=0, description="Fewest pixels of a frame after resizing; 0 for the processor's own.")
     max_pixels: int = Field(0, ge=0, description="Most pixels of a frame after resizing; 0 for the processor's own.")
@@ -165,7 +218,7 @@ def schedule(config: TRLGRPOConfig, rows: int) -> Schedule:
 
 def problems(config: TRLGRPOConfig) -> list[str]:
     """Settings that are valid one by one but not together, one sentence with the next valid value each."""
-    found = running_problems(config)
+    found = conflicts(config)
     if config.save_steps % config.num_iterations:
         valid = -(-config.save_steps // config.num_iterations) * config.num_iterations
         found.append(

@@ -74,14 +74,21 @@ def _named(function: Any, name: str) -> Any:
 class Recorder(TrainerCallback):  # type: ignore[misc]
     """Writes `metrics.jsonl` and `samples.jsonl` at each logging step and marks checkpoints as complete.
 
-    A log counts as a step's where it has the metric `leading`; `prompts` are consumed every `window` steps; `headline` says in words how
-    a step went; `samples` are rows for people to read.
+    A log counts as a step's where it has the metric `leading`; `prompts` are consumed a step, where `consumed` does not count them by
+    step; `headline` says in words how a step went; `samples` are rows for people to read.
     """
 
     def __init__(
-        self, out: Path, *, prompts: int, leading: str, headline: Headline, window: int = 1, samples: Samples | None = None
+        self,
+        out: Path,
+        *,
+        leading: str,
+        headline: Headline,
+        prompts: int = 0,
+        consumed: Callable[[int], int] | None = None,
+        samples: Samples | None = None,
     ) -> None:
-        self._out, self._prompts, self._window = out, prompts, window
+        self._out, self._consumed = out, consumed or (lambda steps: steps * prompts)
         self._leading, self._headline, self._samples = leading, headline, samples
         self.last: dict[str, float] = {}
 
@@ -89,10 +96,10 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """One line of metrics: those TRL computed, `step`, and the prompts and tokens consumed so far."""
         if not state.is_world_process_zero or logs is None or self._leading not in logs:
             return
-        batches = -(-state.global_step // self._window)
-        counts = {"step": state.global_step, "prompts": batches * self._prompts, "tokens": int(state.num_input_tokens_seen)}
-        self.last = {name: value for name, value in logs.items() if isinstance(value, int | float) and name not in _COUNTED}
-        append_jsonl(self._out / "metrics.jsonl", [counts | self.last])
+        counts = {"step": state.global_step, "prompts": self._consumed(state.global_step), "tokens": int(state.num_input_tokens_seen)}
+        values = {name: value for name, value in logs.items() if isinstance(value, int | float) and name not in _COUNTED}
+        self.last = {**self.last, **values}
+        append_jsonl(self._out / "metrics.jsonl", [counts | values])
         if self._samples is not None:
             append_jsonl(self._out / "samples.jsonl", [{"step": state.global_step} | row for row in self._samples()])
         say(f"step {state.global_step}/{state.max_steps}: {self._headline(logs)}")
@@ -120,7 +127,7 @@ class Interruption(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Acts on a signal that came to any process during the step."""
-        if _anywhere(self.requested, args.device):
+        if _anywhere(self.requested, args.device) and not control.should_training_stop:
             control.should_training_stop = True
             control.should_save = state.global_step % self._window == 0
 

@@ -77,6 +77,15 @@ class Run(ABC):
     def announce(self, setting: Setting, selection: Selection) -> None:
         """Says what the run will consume, before it starts."""
 
+    def consumed(self, steps: int) -> int:
+        """Prompts consumed after that many steps."""
+        prompts: int = self.config.prompts_per_step
+        return -(-steps // self.window) * prompts
+
+    def finished(self, steps: int, plan: Schedule) -> bool:
+        """Whether the run is done after that many steps."""
+        return steps >= plan.steps
+
     def train(self) -> int:
         """Trains from the newest whole checkpoint, or from the start, to the end."""
         refuse_unknown(self.config.extra, arguments=self.arguments_type, options=type(self.config), trainer=self.job.trainer)
@@ -94,7 +103,7 @@ class Run(ABC):
             self.announce(setting, selection)
         interruption.listen()
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
-        if interruption.requested and trainer.state.global_step < plan.steps:
+        if interruption.requested and not self.finished(trainer.state.global_step, plan):
             say(f"interrupted after step {trainer.state.global_step}; the same command goes on")
             return INTERRUPTED
         if self.main:
@@ -191,10 +200,9 @@ class Run(ABC):
         shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
         beside.replace(self.out / "checkpoint")
         state = trainer.state
-        batches = -(-state.global_step // self.window)
         result = {
             "steps": state.global_step,
-            "prompts": batches * self.config.prompts_per_step,
+            "prompts": self.consumed(state.global_step),
             "tokens": int(state.num_input_tokens_seen),
             "metrics": recorder.last,
         }
