@@ -69,7 +69,7 @@ class WorkerTrainer(Trainer[ConfigT]):
         """
         plan = self.plan(job)
         if job.resume:
-            _refuse_other_settings(job.out, plan)
+            _refuse_other_settings(job.out, plan, _defaults(type(self.config)))
             if _finished(job.out):
                 return _result(job.out)
         found = self.check(job)
@@ -142,15 +142,22 @@ def _model(model: str) -> list[str]:
     return []
 
 
-def _refuse_other_settings(out: Path, plan: TrainPlan) -> None:
+def _defaults(options: type[Any]) -> dict[str, Any]:
+    """What an option that a worker.json does not name, being newer than that, was then: its default, as JSON has it."""
+    fields = options.model_fields.items()
+    found = {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
+    return dict(json.loads(json.dumps(found)))
+
+
+def _refuse_other_settings(out: Path, plan: TrainPlan, defaults: Mapping[str, Any]) -> None:
     file = out / SETTINGS
     if not file.is_file() or not any((out / name).exists() for name in OURS):
         return
     was, now = json.loads(file.read_text(encoding="utf-8")), json.loads(plan.files[str(file)])
-    if was != now:
-        raise InputError(
-            f"{out} holds a training with other settings: {', '.join(_differences(was, now)[:3])}; choose another folder for this one"
-        )
+    newer = {name: value for name, value in defaults.items() if name in now["config"]}
+    differences = _differences(was | {"config": newer | was["config"]}, now)
+    if differences:
+        raise InputError(f"{out} holds a training with other settings: {', '.join(differences[:3])}; choose another folder for this one")
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
