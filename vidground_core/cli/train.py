@@ -52,6 +52,8 @@ def show_plan(output: Output, plan: dict[str, Any]) -> None:
         output.line(f"  {name}={value}")
     for path, text in plan["files"].items():
         output.line(f"file {path}:\n{text}")
+    for note in plan["notes"]:
+        output.line(f"note: {note}")
     for warning in plan["warnings"]:
         output.note(f"warning: {warning}")
 

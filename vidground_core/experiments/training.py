@@ -63,11 +63,12 @@ def question_folder(path: Path) -> Path | None:
 
 
 def plan_training(request: TrainRequest, assembly: Assembly) -> dict[str, Any]:
-    """The object of `vg train --dry-run --json`: what would run, and under `warnings` what is missing here. Writes nothing."""
+    """The object of `vg train --dry-run --json`: what would run, `notes` on it, and what is missing here (`warnings`). Writes nothing."""
     trainer, job = require_trainer(assembly), train_job(request, assembly)
     with blame("trainer", trainer.name, assembly.registry.origin("trainer", trainer.name)):
         plan, warnings = trainer.plan(job), trainer.check(job)
-    return {"argv": list(plan.argv), "env": dict(plan.env), "files": dict(plan.files), "warnings": warnings}
+    said = {"notes": list(plan.notes), "warnings": warnings}
+    return {"argv": list(plan.argv), "env": dict(plan.env), "files": dict(plan.files), **said}
 
 
 def train(request: TrainRequest, assembly: Assembly, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:

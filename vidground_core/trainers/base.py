@@ -44,11 +44,15 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """All that `train` would do, without doing it. `argv` has flag and value as separate elements; `files` maps path to text."""
+    """All that `train` would do, without doing it. `argv` has flag and value as separate elements; `files` maps path to text.
+
+    `notes` are sentences for who reads the plan, such as the memory that it takes.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -196,10 +196,12 @@ def test_the_plan_is_pure_and_says_everything(tmp_path: Path) -> None:
 
 
 def test_several_processes_are_launched_by_accelerate(tmp_path: Path) -> None:
-    plan = trainer(processes=2).plan(TrainJob(tmp_path, "nano", tmp_path / "out", devices="2,3"))
+    plan = trainer(processes=2, device="auto").plan(TrainJob(tmp_path, "nano", tmp_path / "out", devices="2,3"))
     assert plan.env["CUDA_VISIBLE_DEVICES"] == "2,3"
-    start = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--module", "vidground_trl.worker", "--config"]
+    config = str(tmp_path / "out" / "accelerate.yaml")
+    start = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "--module", "vidground_trl.worker", "--config"]
     assert list(plan.argv[:-1]) == start
+    assert config in plan.files
 
 
 def test_check_finds_nothing_where_all_is_there(job: TrainJob) -> None:

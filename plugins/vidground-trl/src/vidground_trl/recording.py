@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from vidground_core import Clip
 from vidground_core.tables import append_jsonl
 from vidground_trl.checkpoints import mark_complete
 from vidground_trl.config import TRLGRPOConfig
 from vidground_trl.process import ERROR_MARK, MARK
-from vidground_trl.rewards import accuracy, well_formed
+from vidground_trl.rewards import format_reward, row_of
+from vidground_trl.rewards_named import find_reward
 
 Headline = Callable[[Mapping[str, Any]], str]
 Samples = Callable[[], list[dict[str, Any]]]
@@ -28,6 +30,8 @@ class Rewards:
 
     def __init__(self, config: TRLGRPOConfig) -> None:
         self._config = config
+        self._reward = find_reward(config.rewards)
+        self._form = format_reward(config.rewards)
         self.last: dict[str, Any] = {}
 
     def functions(self) -> tuple[list[Any], list[float]]:
@@ -37,33 +41,39 @@ class Rewards:
         return [self._accuracy()], [1.0]
 
     def _accuracy(self) -> Any:
-        rules = {"rule": self._config.accuracy, "answer_format": self._config.answer_format}
+        form = {"accuracy": self._config.accuracy, "answer_format": self._config.answer_format}
 
-        def accuracy_reward(completions: Sequence[Any], **columns: Any) -> list[float]:
+        def accuracy_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
             texts = [completion[0]["content"] for completion in completions]
-            each = zip(texts, columns["kind"], columns["gold"], columns["options"], strict=True)
-            values = [accuracy(text, kind=kind, gold=gold, options=options, **rules) for text, kind, gold, options in each]
-            self.last = {"id": columns["id"], "text": columns["text"], "completions": texts, "accuracy": values}
+            values = [self._reward(text, row_of(columns, place, **form)) for place, text in enumerate(texts)]
+            self.last = {"id": columns["id"], "text": columns["text"], "completions": texts}
+            self.last |= {"accuracy": [value or 0.0 for value in values], "media": columns.get("images", [()] * len(texts))}
             return values
 
         return _named(accuracy_reward, "accuracy")
 
     def _format(self) -> Any:
-        def format_reward(completions: Sequence[Any], **_: Any) -> list[float]:
-            values = [well_formed(completion[0]["content"]) for completion in completions]
+        def judge_format(completions: Sequence[Any], **_: Any) -> list[float]:
+            values = [self._form(completion[0]["content"]) for completion in completions]
             self.last["format"] = values
             return values
 
-        return _named(format_reward, "format")
+        return _named(judge_format, "format")
 
     def samples(self) -> list[dict[str, Any]]:
-        """Up to `sample_rows` prompts of the last batch with all their rollouts and rewards."""
+        """Up to `sample_rows` prompts of the last batch with all their rollouts and rewards, and under `media` which frames were shown."""
         group, rows = self._config.num_generations, []
         for start in range(0, min(self._config.sample_rows * group, len(self.last.get("id", ()))), group):
             part = slice(start, start + group)
             row = {"id": self.last["id"][start], "prompt": self.last["text"][start], "completions": self.last["completions"][part]}
+            row["media"] = [_shown(clip) for clip in self.last["media"][start]]
             rows.append(row | {"rewards": {name: self.last[name][part] for name in ("accuracy", "format") if name in self.last}})
         return rows
+
+
+def _shown(clip: Clip) -> dict[str, Any]:
+    """Where the frames of a clip come from: `frames` of them, evenly over the span from `start` to `end` seconds."""
+    return {name: getattr(clip, name) for name in ("path", "type", "start", "end", "frames", "view")}
 
 
 def _named(function: Any, name: str) -> Any:

@@ -24,6 +24,8 @@ from vidground_trl.job import WorkerJob
 from vidground_trl.process import INTERRUPTED
 from vidground_trl.recording import Interruption, Recorder, say
 from vidground_trl.rows import Selection, pick, read_selection, select, write_selection, write_whole
+from vidground_trl.sharing import gathered, refuse_other_processes
+from vidground_trl.video_check import VideoCheck
 
 # Options that TRL has under the same name.
 SAME_NAME = (
@@ -56,6 +58,7 @@ class Run(ABC):
         if self.config.device == "cuda" and self.cpu:
             raise ConfigError("device = 'cuda', but torch sees no GPU here; set device to auto or cpu")
         self.main = PartialState(cpu=self.cpu).is_main_process
+        refuse_other_processes(self.config, PartialState().num_processes, self.cpu)
 
     @abstractmethod
     def schedule(self, usable: int) -> Schedule:
@@ -101,13 +104,19 @@ class Run(ABC):
             trainer.add_callback(callback)
         if self.main:
             self.announce(setting, selection)
+        check = VideoCheck.of(self, selection, setting)
+        if check is not None and start is None:
+            check.before(trainer)
         interruption.listen()
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
         if interruption.requested and not self.finished(trainer.state.global_step, plan):
             say(f"interrupted after step {trainer.state.global_step}; the same command goes on")
             return INTERRUPTED
+        if check is not None:
+            recorder.last |= check.after(trainer)
+        weights = gathered(trainer)
         if self.main:
-            self._finish(trainer, processor, recorder)
+            self._finish(trainer, processor, recorder, weights)
         return 0
 
     def _selection(self) -> Selection:
@@ -167,7 +176,7 @@ class Run(ABC):
             "use_cpu": self.cpu,
             "bf16": config.bf16 == "on" or (config.bf16 == "auto" and not self.cpu),
             "seed": self.job.seed,
-            "report_to": [],
+            "report_to": list(self.config.report_to),
             "disable_tqdm": True,
             "log_level": "error",
         }
@@ -188,14 +197,18 @@ class Run(ABC):
                 say(f"resuming from {start.name}")
         return start
 
-    def _finish(self, trainer: Any, processor: BookingProcessor, recorder: Recorder) -> None:
+    def _finish(self, trainer: Any, processor: BookingProcessor, recorder: Recorder, weights: dict[str, Any] | None) -> None:
         beside = self.out / "checkpoint.tmp"
         shutil.rmtree(beside, ignore_errors=True)
         model = trainer.accelerator.unwrap_model(trainer.model)
         # As the start checkpoint was stored: its dtype, and its config without what training set in it (such as use_cache).
         start = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code)
         model.config = start
-        model.to(start.dtype or model.dtype).save_pretrained(beside)
+        dtype = start.dtype or model.dtype
+        if weights is None:
+            model.to(dtype).save_pretrained(beside)
+        else:
+            model.save_pretrained(beside, state_dict={name: value.to(dtype) for name, value in weights.items()})
         processor.save_pretrained(beside)
         shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
         beside.replace(self.out / "checkpoint")

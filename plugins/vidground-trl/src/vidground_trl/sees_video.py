@@ -83,10 +83,14 @@ class Asks:
 
 
 class Viewer:
-    """Asks a model that takes booked input about a slice, as its trainer would; `rows` are asked at once."""
+    """Asks a model that takes booked input about a slice, as its trainer would; `rows` are asked at once.
+
+    `longest` is the most tokens that a prompt and its answer can take.
+    """
 
     def __init__(self, model: Any, processor: BookingProcessor, *, asks: Asks, rows: int = 16, bf16: bool = False) -> None:
         self._model, self._processor, self._asks, self._rows, self._bf16 = model, processor, asks, rows, bf16
+        self.longest = 0
 
     def look(self, slice_: Slice) -> Seen:
         """Losses, greedy answers and rewards under all conditions; training mode and random state are left as they were."""
@@ -129,6 +133,7 @@ class Viewer:
 
     def _answers(self, shown: Sequence[Shown]) -> list[str]:
         inputs = self._inputs(shown, [[] for _ in shown])
+        self.longest = max(self.longest, inputs["input_ids"].shape[1] + self._asks.new_tokens)
         made = self._model.generate(**inputs, generation_config=self._greedy())[:, inputs["input_ids"].shape[1] :]
         return self._processor.batch_decode(made, skip_special_tokens=True)
 

@@ -16,7 +16,9 @@ from packaging.requirements import Requirement
 from vidground_core import InputError, MissingBackendError, Trainer, TrainerConfig, TrainJob, TrainPlan, TrainResult
 from vidground_core.models import resolve_model
 from vidground_trl.job import WorkerJob
+from vidground_trl.plan_notes import notes
 from vidground_trl.process import follow
+from vidground_trl.running import launch, report_env, running_packages
 
 DISTRIBUTION = "vidground-trl"
 SETTINGS = "worker.json"
@@ -46,20 +48,18 @@ class WorkerTrainer(Trainer[ConfigT]):
         return [*self._packages(), *_data(job.data), *_model(job.model), *self.problems()]
 
     def plan(self, job: TrainJob) -> TrainPlan:
-        """One process, or `accelerate launch` for several; everything else stands in `worker.json`."""
+        """One process, or a launcher for several with its config; everything else stands in `worker.json`."""
         config: Any = self.config
         path = job.out / SETTINGS
-        argv = [config.python or sys.executable, "-m"]
-        if config.processes > 1:
-            argv += ["accelerate.commands.launch", "--num_processes", str(config.processes), "--module"]
-        argv += ["vidground_trl.worker", "--config", str(path)]
+        started = launch(config, python=config.python or sys.executable, settings=path)
         env = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
         if job.threads:
             env |= {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
         if job.devices:
             env |= {"CUDA_VISIBLE_DEVICES": job.devices}
         worker = WorkerJob(job.data.absolute(), _local(job.model), job.seed, config, self.name)
-        return TrainPlan(tuple(argv), env, {str(path): worker.text()})
+        env |= {**started.env, **report_env(config, job.out)}
+        return TrainPlan(started.argv, env, {str(path): worker.text(), **started.files}, notes(config, _local(job.model)))
 
     def train(self, job: TrainJob) -> TrainResult:
         """Runs the plan. A finished run of the same settings is returned as it is; a broken one goes on from its newest checkpoint.
@@ -86,6 +86,7 @@ class WorkerTrainer(Trainer[ConfigT]):
         needed = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or ()]
         if config.attention == "flash_attention_2":
             needed.append(Requirement("flash-attn"))
+        needed += [Requirement(line) for line in running_packages(config)]
         python = config.python or sys.executable
         if python == sys.executable:
             return _lacking(python, needed, {each.name: _version(each.name) for each in needed})

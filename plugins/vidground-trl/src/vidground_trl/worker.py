@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from accelerate import PartialState  # type: ignore[import-untyped]
 
 from vidground_core import InputError, VidGroundError
 from vidground_trl.job import RUNS, WorkerJob, loaded
@@ -47,7 +46,8 @@ def main() -> int:
 @contextmanager
 def only_one(out: Path) -> Iterator[None]:
     """Holds the directory against a second worker; a dying one gets some seconds to let go."""
-    if not PartialState().is_main_process:
+    # Not asked of accelerate, which would settle here how processes talk, before the options are read.
+    if os.environ.get("RANK", "0") != "0":
         yield
         return
     with (out / "worker.lock").open("w") as lock:
