@@ -59,6 +59,7 @@ def test_filters_are_those_of_the_data_and_meet(watch: Watch, planted: Path) -> 
     assert seen.found() == "100 of 300 questions"
     page.select_option("[data-key='said:1']", label="answered")
     assert seen.found() == "25 of 300 questions"
+    assert page.inner_text(".filters summary") == "Filters (2 in use)"
     page.select_option("[data-key='tag:0']", label="vg (200)")
     assert seen.found() == "0 of 300 questions"
     page.click("#browser-clear")

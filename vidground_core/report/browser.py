@@ -10,7 +10,6 @@ from .browser_details import details, media_key
 from .data import Browser
 from .places import Places, locate
 from .rows import Row, read_rows
-from .sample import TEXT_LIMIT
 from .shards import INLINE_BYTES, SHARD_BYTES, Shard, ShardFolder, encode
 from .thumbnails import BUDGET_BYTES, MediaSample, thumbnails
 
@@ -60,7 +59,7 @@ class BrowserWriter:
         nonce = self._folder.nonce if beside else ""
         manifest = self._manifest(shards, found, nonce)
         inside = () if beside else tuple(shard.text for shard in shards)
-        return Browser(self._columns.rows, manifest, inside, nonce, self._columns.decided)
+        return Browser(self._columns.rows, manifest, inside, nonce, self._columns.decided, len(found), self._media.met)
 
     def tidy(self) -> None:
         """Removes what an earlier page had beside it; to be called when the page stands."""
@@ -96,7 +95,5 @@ class BrowserWriter:
                 "decided": columns.decided,
                 "facets": [[facet.key, facet.title, facet.values, facet.counts] for facet in columns.facets()],
                 "framed": framed,
-                "media": self._media.met,
-                "cut": TEXT_LIMIT,
             }
         )

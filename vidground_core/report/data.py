@@ -117,7 +117,8 @@ class Flow:
 class Browser:
     """The browser of all `rows` questions: `manifest` and `parts` are JSON that lies inside the page.
 
-    Where the data lie beside the page, `parts` is empty and `nonce` lets the scripts that hand them over run; else it is "".
+    Where the data lie beside the page, `parts` is empty and `nonce` lets the scripts that hand them over run; else it is "". Frames are
+    held of `framed` of the `media` different videos and images.
     """
 
     rows: int
@@ -125,6 +126,8 @@ class Browser:
     parts: tuple[str, ...]
     nonce: str
     decided: bool
+    framed: int
+    media: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from vidground_core.records import Clip, Media, Question
 FRAMES = 4
 PIXELS = 160 * 120
 BUDGET_BYTES = 3 * 10**6
-MEDIA_TRIED = 300
+MEDIA_TRIED = 600
 SECONDS = 20.0
 _QUALITY = 55
 

@@ -202,7 +202,14 @@
       : `Reading: ${count(read)} of ${counted(total, "question")} so far, ${count(shown.length)} match`;
   };
 
+  const filtersBox = filters.closest("details");
+  const tellFilters = () => {
+    const used = [...filters.querySelectorAll("select")].filter((select) => select.value !== "").length;
+    filtersBox.querySelector("summary").textContent = used ? `Filters (${used} in use)` : "Filters";
+  };
+
   const update = () => {
+    tellFilters();
     const row = shown[active];
     shown = choose();
     const still = row === undefined ? -1 : shown.indexOf(row);
@@ -320,8 +327,8 @@
         "table",
         {},
         make("caption", { class: "hidden" }, caption),
-        make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
-        make("tbody", {}, ...rows.map(([head, ...cells]) => make("tr", {}, make("th", { scope: "row" }, head), ...cells.map((cell) => make("td", {}, cell)))))
+        make("thead", {}, make("tr", {}, ...heads.map((head, number) => make("th", { scope: "col", class: number ? "number" : undefined }, head)))),
+        make("tbody", {}, ...rows.map(([head, ...cells]) => make("tr", {}, make("th", { scope: "row" }, head), ...cells.map((cell) => make("td", { class: /^[\d,.]+$|^none$/.test(cell) ? "number" : undefined }, cell)))))
       )
     );
   const numbers = (values) =>
@@ -370,8 +377,9 @@
     make(
       "p",
       { class: "decision" },
-      make("strong", {}, kept ? "Kept: " : "Dropped: "),
-      make("span", { dir: "auto" }, reason || "no reason given"),
+      make("strong", {}, kept ? "Kept" : "Dropped"),
+      reason === "kept" ? "" : ": ",
+      make("span", { dir: "auto" }, reason === "kept" ? "" : reason || "no reason given"),
       `. Policy ${policy} ${version}${Object.keys(values).length ? `, on ${numbers(values)}` : ""}.`
     );
 
@@ -441,6 +449,9 @@
           frames,
           more.d ? decisionBox(more.d) : "",
           more.v.length ? make("h4", { class: "hidden" }, "What each detector was shown and answered") : make("p", { class: "note" }, "No detector has judged it."),
+          more.v.some((verdict) => verdict[6].some((line) => /\b(?:ABCD|BADC|BCDA)\b/.test(line)))
+            ? make("p", { class: "note" }, "An order such as BCDA names the options above in the places where they were shown.")
+            : "",
           ...more.v.map(detectorBox),
           facts(part, number, more),
         ].filter(Boolean)
@@ -624,6 +635,8 @@
     }
   };
   root.hidden = false;
+  root.classList.toggle("decided", manifest.decided);
+  if (window.matchMedia("(max-width: 46rem)").matches) filtersBox.open = false;
   // After the first paint: the rest of the page is there to be read while the questions come.
   requestAnimationFrame(() => setTimeout(readAll, 0));
 })();
