@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from vidground_trl.config import TRLGRPOConfig
 from vidground_trl.held_out import Slice, draw
-from vidground_trl.rows import Selection
+from vidground_trl.rows import Selection, select
 
 from vidground_core import Question
 
@@ -64,3 +64,12 @@ def test_images_are_exchanged_for_images_and_pairs_for_pairs(table: Table, video
 def test_without_two_videos_there_is_no_slice(table: Table, videos: list[Path], number: int) -> None:
     rows: list[Any] = [question(0), question(1, *videos[:number]), question(2, *videos[:number])]
     assert draw(table(rows), Selection((0, 1, 2), 3, 0), CONFIG, seed=0, size=16).questions == ()
+
+
+def test_what_is_held_out_of_training_is_the_slice(table: Table, rows: list[Question]) -> None:
+    folder = table(rows)
+    config = CONFIG.model_copy(update={"prompts": 0, "prompts_per_step": 1, "hold_out": 4})
+    selection, _ = select(folder, config, seed=3)
+    found = draw(folder, selection, config, seed=3, size=4)
+    assert (found.held_out, len(found.questions)) == (True, 4)
+    assert ids(found) | {f"q{place}" for place in selection.order} == {each.id for each in rows}

@@ -95,3 +95,22 @@ def test_a_clip_shows_the_span_and_the_settings(videos: list[Path]) -> None:
 def test_pick_reads_only_what_is_asked_for(table: Write) -> None:
     folder = table([question(number) for number in range(7)])
     assert {place: row.id for place, row in pick(folder, [6, 0]).items()} == {0: "q0", 6: "q6"}
+
+
+def test_rows_held_out_are_not_trained_on_however_many_prompts(table: Write, videos: list[Path]) -> None:
+    folder = table([question(number, videos[number % 6]) for number in range(8)])
+    config = CONFIG.model_copy(update={"prompts": 40, "hold_out": 3})
+    selection, aside = select(folder, config, seed=4)
+    assert (len(set(selection.order)), selection.usable, aside) == (5, 5, [])
+    everything = CONFIG.model_copy(update={"hold_out": 8})
+    with pytest.raises(InputError, match="hold_out = 8 leaves none of 8 questions to train on; set it to less"):
+        select(folder, everything, seed=4)
+
+
+def test_rows_that_no_answer_could_be_right_for_are_set_aside(table: Write, videos: list[Path]) -> None:
+    rows = [question(0, videos[0]), question(1, videos[1], options=(), answer="red"), question(2, videos[1], options=(), kind="OCR")]
+    selection, aside = select(table(rows), CONFIG.model_copy(update={"accuracy": "letter"}), seed=0)
+    assert set(selection.order) == {0, 2}
+    assert [(row.id, row.reason) for row in aside] == [
+        ("q1", "no answer to it could be right: it has neither options nor an open-ended kind")
+    ]

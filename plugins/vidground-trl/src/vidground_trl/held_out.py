@@ -11,7 +11,7 @@ import numpy as np
 
 from vidground_core import Clip, Question
 from vidground_core.tables import count
-from vidground_trl.rows import Selection, _reasons, clips_of, pick
+from vidground_trl.rows import Selection, clips_of, pick, reasons
 
 # Questions looked at for one of the slice; some have no video, or one that does not decode.
 _TRIED = 4
@@ -47,7 +47,7 @@ def draw(folder: Path, selection: Selection, config: Any, *, seed: int, size: in
 def _usable(folder: Path, places: Sequence[int], config: Any) -> list[Question]:
     by_place: Mapping[int, Question] = pick(folder, places)
     questions = [by_place[place] for place in places if by_place[place].media]
-    return [question for question, reason in zip(questions, _reasons(questions, config, 1), strict=True) if not reason]
+    return [question for question, reason in zip(questions, reasons(questions, config), strict=True) if not reason]
 
 
 def _slice(questions: Sequence[Question], config: Any, *, held_out: bool) -> Slice:

@@ -15,6 +15,7 @@ from vidground_core import Clip, InputError, MediaError, Question, SetAside
 from vidground_core.media import load_clip
 from vidground_core.tables import count, read
 from vidground_trl.config import TRLGRPOConfig
+from vidground_trl.rewards import unrewardable
 
 PLACEHOLDERS = ("<|video_pad|>", "<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
 
@@ -42,7 +43,8 @@ def pick(folder: Path, places: Collection[int]) -> dict[int, Question]:
 
 
 def select(folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1) -> tuple[Selection, list[SetAside]]:
-    """Chooses the rows of a run by seed and lists those that cannot be used: media that do not decode, vision tokens in a text.
+    """Chooses the rows of a run by seed and lists those that cannot be used: media that do not decode, vision tokens in a text, answers
+    that no reply could match.
 
     All media that will be shown are decoded once here, so that nothing is found out in the middle of training. A run for fewer prompts
     than there are rows takes the first usable of a permutation; one for more goes on with another permutation. Raises InputError where
@@ -51,7 +53,10 @@ def select(folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1) 
     rows = count(folder)
     if not rows:
         raise InputError(f"{folder}: no questions to train on; expected part-*.parquet with at least one row")
+    if config.hold_out >= rows:
+        raise InputError(f"{folder}: hold_out = {config.hold_out!r} leaves none of {rows} questions to train on; set it to less")
     permuted: list[int] = np.random.default_rng([seed, 0]).permutation(rows).tolist()
+    rows -= config.hold_out  # the last of the permutation, which `held_out` draws from first
     wanted = min(config.prompts, rows) if config.prompts else rows
     usable: list[int] = []
     aside: list[SetAside] = []
@@ -60,9 +65,9 @@ def select(folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1) 
         block = permuted[seen : seen + wanted - len(usable)]
         seen += len(block)
         questions = pick(folder, block)
-        reasons = _reasons([questions[place] for place in block], config, threads)
-        usable += [place for place, reason in zip(block, reasons, strict=True) if not reason]
-        aside += [SetAside(str(folder), place, why, questions[place].id) for place, why in zip(block, reasons, strict=True) if why]
+        found = reasons([questions[place] for place in block], config, threads)
+        usable += [place for place, reason in zip(block, found, strict=True) if not reason]
+        aside += [SetAside(str(folder), place, why, questions[place].id) for place, why in zip(block, found, strict=True) if why]
     if not usable:
         raise InputError(f"{folder}: none of {rows} questions can be trained on; the first: {aside[0].id!r}: {aside[0].reason}")
     order = _order(usable, config, seed)
@@ -79,7 +84,8 @@ def _order(usable: Sequence[int], config: TRLGRPOConfig, seed: int) -> list[int]
     return order[: batches * config.prompts_per_step]
 
 
-def _reasons(questions: Sequence[Question], config: TRLGRPOConfig, threads: int) -> list[str]:
+def reasons(questions: Sequence[Question], config: TRLGRPOConfig, threads: int = 1) -> list[str]:
+    """Why each question cannot be trained on, empty where it can: what is shown of its media is decoded."""
     distinct = list(dict.fromkeys((clip.path, clip) for question in questions for clip in clips_of(question, config)))
     with ThreadPoolExecutor(threads) as pool:
         found = dict(zip(distinct, pool.map(_decoding_problem, (clip for _, clip in distinct)), strict=True))
@@ -87,6 +93,9 @@ def _reasons(questions: Sequence[Question], config: TRLGRPOConfig, threads: int)
 
 
 def _reason(question: Question, config: TRLGRPOConfig, found: Mapping[tuple[str, Clip], str]) -> str:
+    hopeless = unrewardable(question, config.accuracy) if hasattr(config, "rewards") else ""
+    if hopeless:
+        return f"no answer to it could be right: {hopeless}"
     text = "\n".join((question.text, *question.options))
     for token in PLACEHOLDERS:
         if token in text:
