@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from vidground_trl.grpo import TRLGRPO, TRLGRPOConfig
 
 from vidground_core import InputError, MissingBackendError, TrainJob, TrainResult
 from vidground_core.models import resolve_model
 
+from .broken_runs import equal, interrupt_at, kill_at, lines, weights
 from .conftest import question
 
 STEPS = 10
@@ -38,34 +34,6 @@ def job(answering: Path, table: Callable[[list[Any]], Path], videos: list[Path],
     rows = [question(number, videos[number // 2]) for number in range(10)]
     rows += [question(10), question(11, videos[0], videos[1]), question(12, tmp_path / "gone.mp4")]
     return TrainJob(table(rows), str(answering), tmp_path / "out", seed=3, threads=1)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def equal(first: Path, second: Path) -> bool:
-    one, other = weights(first), weights(second)
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def kill_at(made: TRLGRPO, job: TrainJob, step: int) -> None:
-    """Starts the planned command as a user would and kills it -9 once it has logged that step."""
-    plan = made.plan(job)
-    job.out.mkdir(exist_ok=True)
-    for path, text in plan.files.items():
-        Path(path).write_text(text, encoding="utf-8")
-    worker = subprocess.Popen(plan.argv, env={**os.environ, **plan.env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    metrics = job.out / "metrics.jsonl"
-    while not metrics.is_file() or len(metrics.read_text().splitlines()) < step:
-        assert worker.poll() is None, "the worker ended before it could be killed"
-        time.sleep(0.005)
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
 
 
 @pytest.mark.slow
@@ -155,18 +123,7 @@ def check_a_finished_run_is_returned(job: TrainJob, result: TrainResult) -> None
 
 @pytest.mark.slow
 def test_an_interrupted_run_saves_and_goes_on(job: TrainJob) -> None:
-    made = trainer(prompts=400, save_steps=200)
-    plan = made.plan(job)
-    job.out.mkdir()
-    for path, text in plan.files.items():
-        Path(path).write_text(text, encoding="utf-8")
-    worker = subprocess.Popen(plan.argv, env={**os.environ, **plan.env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert worker.stdout is not None
-    with worker.stdout as output:
-        next(line for line in output if line.startswith("vidground: step 2/"))
-        worker.send_signal(signal.SIGINT)
-        rest = output.read()
-    assert worker.wait() == 130
+    rest = interrupt_at(trainer(prompts=400, save_steps=200), job, 2)
     assert "vidground: interrupted after step" in rest
     (saved,) = (job.out / "checkpoints").glob("checkpoint-*")
     assert (saved / "complete.json").is_file()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -47,10 +47,11 @@ class Encoded:
 
 
 class MediaStore:
-    """Decodes and processes each distinct clip once; keeps `max_bytes` of results besides those of the current batch."""
+    """Decodes and processes each distinct clip once; keeps `max_bytes` of results besides those of the last `batches` batches."""
 
-    def __init__(self, processor: Any, *, min_pixels: int = 0, max_pixels: int = 0, max_bytes: int = 512 * 2**20) -> None:
+    def __init__(self, processor: Any, *, min_pixels: int = 0, max_pixels: int = 0, max_bytes: int = 512 * 2**20, batches: int = 1) -> None:
         self._processor, self._max_bytes = processor, max_bytes
+        self._current: deque[Collection[tuple[Any, ...]]] = deque(maxlen=batches)
         self._pixels = (min_pixels, max_pixels)
         self._numbers: OrderedDict[tuple[Any, ...], int] = OrderedDict()
         self._encoded: dict[int, Encoded] = {}
@@ -62,13 +63,14 @@ class MediaStore:
         return self._encoded[number]
 
     def hold(self, clips: Iterable[Clip]) -> None:
-        """Makes `clips` the current batch: all of them are at hand until the next call. Raises MediaError where one does not decode."""
+        """Makes `clips` the current batch: all of them are at hand for `batches` calls. Raises MediaError where one does not decode."""
         keys = {_key(clip): clip for clip in clips}
+        self._current.append(keys)
         for key, clip in keys.items():
             if key not in self._numbers:
                 self._add(key, clip)
             self._numbers.move_to_end(key)
-        for key in [key for key in self._numbers if key not in keys]:
+        for key in [key for key in self._numbers if not any(key in batch for batch in self._current)]:
             if self._bytes <= self._max_bytes:
                 break
             self._bytes -= self._encoded.pop(self._numbers.pop(key)).size

@@ -36,6 +36,7 @@ class GRPORun(Run):
     """A run of `trl-grpo`."""
 
     arguments_type: ClassVar[type[Any]] = GRPOConfig
+    collates_ahead: ClassVar[bool] = False
 
     def __init__(self, job: WorkerJob, out: Path) -> None:
         super().__init__(job, out)

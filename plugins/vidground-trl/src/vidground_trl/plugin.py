@@ -1,4 +1,4 @@
-"""What VidGround loads: registers the trainer, imports neither torch nor trl."""
+"""What VidGround loads: registers the trainers, imports neither torch nor trl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ VIDGROUND_API = ">=1,<2"
 
 @hookimpl
 def vidground_register_trainers() -> list[type[Trainer[Any]]]:
-    """`trl-grpo`."""
+    """`trl-grpo` and `trl-sft`."""
     from vidground_trl.grpo import TRLGRPO
+    from vidground_trl.sft import TRLSFT
 
-    return [TRLGRPO]
+    return [TRLGRPO, TRLSFT]

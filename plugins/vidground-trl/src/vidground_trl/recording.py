@@ -22,7 +22,7 @@ from vidground_trl.rewards_named import find_reward
 Headline = Callable[[Mapping[str, Any]], str]
 Samples = Callable[[], list[dict[str, Any]]]
 # Metrics of TRL and transformers that the line has under names of our own, or that tell the time.
-_COUNTED = ("num_tokens", "num_input_tokens_seen", "train_tokens_per_second")
+_COUNTED = ("num_tokens", "num_input_tokens_seen", "train_tokens_per_second", "train_runtime")
 
 
 class Rewards:

@@ -21,6 +21,7 @@ from vidground_trl.booking import SUPPORTED, BookingProcessor, MediaStore, unboo
 from vidground_trl.checkpoints import cut_after, newest_complete, remove_incomplete, step_of
 from vidground_trl.config import Schedule
 from vidground_trl.job import WorkerJob
+from vidground_trl.lora import whole
 from vidground_trl.process import INTERRUPTED
 from vidground_trl.recording import Interruption, Recorder, say
 from vidground_trl.rows import Selection, pick, read_selection, select, write_selection, write_whole
@@ -48,6 +49,8 @@ class Run(ABC):
     """One training: `job` in the directory `out`. A subclass says what is trained on, by which of TRL's trainers, and what is recorded."""
 
     arguments_type: ClassVar[type[Any]]
+    collates_ahead: ClassVar[bool] = True
+    """Whether a step's batches are collated before the first of them is used; the data loader is one further ahead."""
     window: int = 1
     """Optimizer steps after which a checkpoint can be resumed to the same weights."""
 
@@ -95,7 +98,7 @@ class Run(ABC):
         selection = self._selection()
         plan = self.schedule(selection.usable)
         start = self._resume_point()
-        model, processor, store = self.load(start)
+        model, processor, store = self.load(start, batches=plan.accumulation + 2 if self.collates_ahead else 1)
         setting = Setting(model, processor, store, plan, self.dataset(selection))
         trainer = self.build(setting)
         trainer.remove_callback(PrinterCallback)
@@ -130,8 +133,11 @@ class Run(ABC):
             say(f"{found.set_aside} questions set aside, listed in {self.out / 'set_aside.jsonl'}")
         return found
 
-    def load(self, start: Path | None) -> tuple[Any, BookingProcessor, MediaStore]:
-        """The model (from the checkpoint `start` where there is one) taking booked input, the processor that books, and their store."""
+    def load(self, start: Path | None, *, batches: int = 1) -> tuple[Any, BookingProcessor, MediaStore]:
+        """The model (from the checkpoint `start` where there is one) taking booked input, the processor that books, and their store.
+
+        The store keeps the clips of the last `batches` batches at hand.
+        """
         trust = {"trust_remote_code": self.config.trust_remote_code}
         try:
             kind = AutoConfig.from_pretrained(self.job.model, **trust).model_type
@@ -144,11 +150,13 @@ class Run(ABC):
         attention = {} if self.config.attention == "auto" else {"attn_implementation": self.config.attention}
         # The trainer's own resume compares the names on disk with those in memory, which differ for these models since transformers 5,
         # and goes on with the start weights; loading the checkpoint here translates the names.
-        model = AutoModelForImageTextToText.from_pretrained(start or self.job.model, dtype=self.config.weights, **attention, **trust)
+        # A checkpoint of adapters holds those alone: the trainer's resume puts them on.
+        weights = self.job.model if start is None or not (start / "config.json").is_file() else start
+        model = AutoModelForImageTextToText.from_pretrained(weights, dtype=self.config.weights, **attention, **trust)
         model.config._name_or_path = self.job.model  # where the reference model comes from
         plain = AutoProcessor.from_pretrained(self.job.model, **trust)
         pixels = {"min_pixels": self.config.min_pixels, "max_pixels": self.config.max_pixels}
-        store = MediaStore(plain, **pixels, max_bytes=self.config.cache_mb * 2**20)
+        store = MediaStore(plain, **pixels, max_bytes=self.config.cache_mb * 2**20, batches=batches)
         unbook(model, store, share=self.config.share_videos)
         return model, BookingProcessor(plain, store), store
 
@@ -200,7 +208,7 @@ class Run(ABC):
     def _finish(self, trainer: Any, processor: BookingProcessor, recorder: Recorder, weights: dict[str, Any] | None) -> None:
         beside = self.out / "checkpoint.tmp"
         shutil.rmtree(beside, ignore_errors=True)
-        model = trainer.accelerator.unwrap_model(trainer.model)
+        model = whole(trainer.accelerator.unwrap_model(trainer.model))
         # As the start checkpoint was stored: its dtype, and its config without what training set in it (such as use_cache).
         start = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code)
         model.config = start

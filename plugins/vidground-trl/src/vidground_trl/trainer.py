@@ -83,7 +83,9 @@ class WorkerTrainer(Trainer[ConfigT]):
 
     def _packages(self) -> list[str]:
         config: Any = self.config
-        needed = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or ()]
+        needed = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
+        if getattr(config, "lora_r", 0):
+            needed.append(Requirement("peft>=0.18"))
         if config.attention == "flash_attention_2":
             needed.append(Requirement("flash-attn"))
         needed += [Requirement(line) for line in running_packages(config)]
