@@ -34,26 +34,26 @@ class MediaSample:
 
     def __init__(self, size: int = MEDIA_TRIED) -> None:
         self.size = size
-        self.met = 0
+        self._met: set[int] = set()
         self._held: list[tuple[int, str, Media]] = []
-        self._keys: set[str] = set()
-        self._last = ""
+
+    @property
+    def met(self) -> int:
+        """How many different media there were."""
+        return len(self._met)
 
     def add(self, question: Question) -> None:
-        """Notes the media of a question."""
+        """Notes the first medium of a question, which is the one shown."""
         for medium in question.media[:1]:
             key = f"{medium.path}\n{medium.type}\n{medium.start}\n{medium.end}"
-            if key == self._last or key in self._keys:
-                continue
-            self._last, self.met = key, self.met + 1
             order = -int.from_bytes(hashlib.blake2b(key.encode(errors="replace"), digest_size=8).digest())
+            if order in self._met:
+                continue
+            self._met.add(order)
             if len(self._held) < self.size:
                 heapq.heappush(self._held, (order, key, medium))
             elif order > self._held[0][0]:
-                self._keys.discard(heapq.heapreplace(self._held, (order, key, medium))[1])
-            else:
-                continue
-            self._keys.add(key)
+                heapq.heapreplace(self._held, (order, key, medium))
 
     def media(self) -> tuple[Media, ...]:
         """The media kept, those with the smallest digests first."""
