@@ -258,3 +258,16 @@ def test_a_harness_s_prompt_is_each_benchmark_s_own(registry: Registry, benchmar
     (between,) = {len(ask.messages[0][1]) for ask in CountingEngine.asked if "Best option:(" in ask.messages[0][1]}
     assert between == 3  # text, video, text
     assert json.loads((tmp_path / "kit" / "run.json").read_text())["resolved"]["probe"]["prompts"] == "1"
+
+
+def test_where_no_video_is_there_the_folder_is_asked_for(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.mp4").unlink()
+    notes: list[str] = []
+    (one,) = run(registry, benchmark, tmp_path / "out", "eval.frames=[4]", notes=notes)["benchmarks"]
+    looked_for = str(tmp_path / "one.mp4")
+    assert one["notes"] == [
+        f"no video is there; the first looked for is {looked_for!r}: say where they are by --set dataset.media_root=FOLDER"
+    ]
+    assert (one["splits"]["full"]["n"], one["missing_media"], one["asked"]) == (12, 12, 0)
+    assert notes == [f"canonical:{benchmark}, 4 frames: {one['notes'][0]}"]

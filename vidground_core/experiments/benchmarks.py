@@ -208,7 +208,8 @@ class _Evaluation:
         aside = run.set_aside(sum(1 for _ in run.answers()))
         found = {"name": run.benchmark.spec, "frames": run.frames, **summary, **({} if aside is None else {"rows_set_aside": aside})}
         if aside:
-            found["notes"] = [*summary["notes"], f"{aside} rows are no questions and are in no split; {run.layout.set_aside_file} says why"]
+            found["notes"] = [*found["notes"], f"{aside} rows are no questions and are in no split; {run.layout.set_aside_file} says why"]
+        found["notes"] = [*found["notes"], *_nothing_to_see(run, summary)]
         if chosen.changed:
             changed = compare(run.answers(), rule, chosen.splits, chosen.changed)
             found |= {"changed": changed, "measures": measures(changed)}
@@ -253,6 +254,14 @@ class _Labelled:
 
     def advance(self, detector: str, standing: Standing) -> None:
         self.progress.advance(self.label, standing)
+
+
+def _nothing_to_see(run: _Run, summary: Mapping[str, Any]) -> Iterator[str]:
+    """Says where not one video is there: the folder is wrong rather than the download incomplete."""
+    full = summary["splits"].get(FULL)
+    if full and full["missing_media"] == full["n"]:
+        first = next((medium.path for question, _ in run.answers() for medium in question.media), "")
+        yield f"no video is there; the first looked for is {first!r}: say where they are by --set dataset.media_root=FOLDER"
 
 
 def _without_another(summary: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[str]:
