@@ -47,7 +47,8 @@ def summary(directory: Path) -> dict[str, Any]:
 
 def _run(directory: Path, key: str) -> dict[str, Any]:
     lines = [json.loads(line) for line in (directory / "runs.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = next((line for line in lines if line["run"] == key), {"run": key})
+    own = [line for line in lines if line["run"] == key]
+    found = {"run": key, **{name: sum(line[name] for line in own) for name in ("prompts", "tokens", "training_s", "evaluation_s")}}
     rows = [json.loads(line) for line in (directory / "train" / key / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     shares = [row["frac_reward_zero_std"] for row in rows if "frac_reward_zero_std" in row]
     part = max(1, len(shares) // 5)

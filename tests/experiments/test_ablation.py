@@ -355,3 +355,14 @@ def test_the_command(world: World, vg: Callable[..., Any]) -> None:
     assert "one seed: at least three are needed" in shown.err
     for each in json.loads(done.out)["verdicts"]:
         assert each["finding"] in ("one seed", "not shown", "same answers")
+
+
+def test_time_of_a_session_that_was_stopped_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILING", "full-50p-s0")
+    with pytest.raises(TooManyFailuresError):
+        world.run(seeds=[0], random_draws=1)
+    monkeypatch.delenv("FAILING")
+    world.run(seeds=[0], random_draws=1)
+    lines = [json.loads(line) for line in (world.folder / "out" / "runs.jsonl").read_text().splitlines()]
+    assert [line["prompts"] for line in lines if line["run"] == "full-50p-s0"] == [0, 50]
+    assert sum(line["run"] == "filtered-50p-s0" for line in lines) == 1

@@ -227,18 +227,28 @@ class _Lanes:
         self._evaluate(START, self.planner.assembly.settings.model, device)
 
     def _one(self, run: Run, device: str) -> None:
-        began = time.monotonic()
+        # What is done is still asked for: an arm whose options changed under its old name is refused there.
         done = is_finished(self.out / "train" / run.key) and is_finished(self.out / "eval" / run.key)
         settings = self.planner.assembly.settings
         section = settings.run.model_copy(update={"threads": self.planner.settings.threads})
         settings = settings.model_copy(update={"trainer": dict(run.trainer), "seed": run.seed, "run": section})
         folder = self.out / "train" / run.key
         request = TrainRequest(str(data_folder(self.out, run.condition)), folder, devices=device, stop=self.stop)
-        trained = train(request, Assembly(settings, self.planner.assembly.registry), self._quiet(), passed={"run": run.key})
-        trained_in = time.monotonic() - began
-        self._evaluate(run.key, trained["checkpoint"], device)
+        spent = {"training_s": 0.0, "evaluation_s": 0.0}
+        # What a session spent that is stopped counts too; prompts only once, when the run is done.
+        counts = {"prompts": 0, "tokens": 0}
+        try:
+            with _clocked(spent, "training_s"):
+                trained = train(request, Assembly(settings, self.planner.assembly.registry), self._quiet(), passed={"run": run.key})
+            with _clocked(spent, "evaluation_s"):
+                self._evaluate(run.key, trained["checkpoint"], device)
+            counts = {name: trained[name] for name in counts}
+        finally:
+            if not done:
+                self._note_time({"run": run.key, **counts, **spent})
         if not done:
-            self._note_time(run, trained, trained_in, time.monotonic() - began - trained_in)
+            times = f"{counts['prompts']} prompts in {spent['training_s']:.0f} s, evaluated in {spent['evaluation_s']:.0f} s"
+            self.context.note(f"{run.key}: {times}")
 
     def _evaluate(self, key: str, model: str, device: str) -> None:
         own = self.planner.settings
@@ -248,11 +258,9 @@ class _Lanes:
         request = EvalRequest(model, self.out / "eval" / key, Path(own.verdicts) if own.verdicts else None, own.judge)
         evaluate(request, Assembly(settings, self.planner.assembly.registry), self._quiet(), passed={"run": key})
 
-    def _note_time(self, run: Run, trained: Mapping[str, Any], training: float, evaluation: float) -> None:
-        line = {"run": run.key, "prompts": trained["prompts"], "tokens": trained["tokens"], "training_s": round(training, 2)}
+    def _note_time(self, line: Mapping[str, Any]) -> None:
         with self._writing, (self.out / TIMES).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | {"evaluation_s": round(evaluation, 2)}) + "\n")
-        self.context.note(f"{run.key}: {trained['prompts']} prompts in {training:.0f} s, evaluated in {evaluation:.0f} s")
+            file.write(json.dumps(line) + "\n")
 
     def _quiet(self) -> Context:
         """Without progress displays: several lanes would write over each other."""
@@ -267,6 +275,15 @@ class _NoDisplay:
 @contextmanager
 def _no_display(label: str) -> Iterator[ProgressDisplay]:
     yield _NoDisplay()
+
+
+@contextmanager
+def _clocked(spent: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        spent[name] = round(time.monotonic() - began, 2)
 
 
 def is_finished(folder: Path) -> bool:
