@@ -36,6 +36,8 @@ _FALLBACK = (
 # Inches: a row, all that stands above and below the rows, and what an entry and a line of the legend take.
 _ROW, _MARGIN, _LEGEND_ENTRY, _LEGEND_LINE = 0.19, 0.62, 1.5, 0.15
 _LABEL = 34
+# Points on either side of zero that an axis of differences shows at least.
+_NARROWEST = 1.0
 _STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 7.0,
@@ -96,7 +98,7 @@ def draw(chart: Chart, *, width: float | None = None) -> Figure:
 
         wide = width or (COLUMN if len(chart.panels) == 1 else TEXT)
         rows = len(chart.rows) * max(1.0, 0.62 * len(chart.series))
-        handles = _handles(chart) if _legend(chart) else []
+        handles = _handles(chart)
         columns = max(1, round(wide / _LEGEND_ENTRY))
         figure = Figure(figsize=(wide, _MARGIN + _ROW * rows + _LEGEND_LINE * -(-len(handles) // columns)), layout="constrained")
         axes = figure.subplots(1, len(chart.panels), sharey=True, squeeze=False)[0]
@@ -122,13 +124,16 @@ def _panel(axis: Axes, chart: Chart, panel: Panel) -> None:
     places = {name: index for index, name in enumerate(chart.rows)}
     for (row, series), mark in panel.marks.items():
         _mark(axis, mark, places[row] + _offset(chart, series), chart.series.index(series))
-    axis.locator_params(axis="x", nbins=5)
+    axis.locator_params(axis="x", nbins=5 if len(chart.panels) == 1 else 4, steps=[1, 2, 5, 10])
     axis.grid(axis="x", color="#dddddd", linewidth=0.5)
     axis.set_axisbelow(True)
     axis.tick_params(axis="y", length=0)
     axis.spines[["left", "right", "top"]].set_visible(False)
     if chart.percent:
         axis.set_xlim(0, 100)
+    else:
+        low, high = axis.get_xlim()
+        axis.set_xlim(min(low, -_NARROWEST), max(high, _NARROWEST))
 
 
 def _offset(chart: Chart, series: str) -> float:
@@ -146,20 +151,17 @@ def _mark(axis: Axes, mark: Mark, y: float, index: int) -> None:
     axis.plot([mark.value], [y], marker=marker, markersize=3.6, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.9, zorder=4)
 
 
-def _legend(chart: Chart) -> bool:
-    """Whether a legend says more than the axes do."""
-    return len(chart.series) > 1 or not chart.percent
-
-
 def _handles(chart: Chart) -> list[Any]:
+    """What the legend says that the axes do not."""
     from matplotlib.lines import Line2D
 
     handles = []
     for index, name in enumerate(chart.series if len(chart.series) > 1 else ()):
-        colour = _COLOURS[index % len(_COLOURS)]
-        handles.append(
-            Line2D([], [], color=colour, marker=_MARKERS[index % len(_MARKERS)], markersize=3.6, linewidth=1.1, label=shown(name))
-        )
+        colour, marker = _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=3.6, linewidth=1.1, label=shown(name)))
+    if chart.percent:
+        dashed = any(panel.reference is not None for panel in chart.panels)
+        return [*handles, Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 2)), label="chance")] if dashed else handles
     marks = [mark for panel in chart.panels for mark in panel.marks.values()]
     for solid, name in ((True, "significant (Holm, 5%)"), (False, "not significant")):
         if any(mark.solid is solid for mark in marks):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vidground_core.errors import InputError, nearest
 
 from .ablation import ALPHA, MEAN
+from .ablation_words import budget
 from .collect import collect
 from .data import ReportData
 from .paper_drawing import COLUMN, TEXT, Chart, Mark, Panel, draw, save_figure
@@ -80,7 +81,7 @@ def forest_chart(
     marks: dict[Place, dict[tuple[str, str], Mark]] = {place: {} for place in titles}
     for each in chosen:
         if place_of(each) in marks:
-            marks[place_of(each)][str(each["arm"]), str(each["budget"])] = _difference(each)
+            marks[place_of(each)][str(each["arm"]), budget(str(each["budget"]))] = _difference(each)
     drawn = tuple(Panel(title, marks[place], reference=0.0) for place, title in titles.items() if marks[place])
     if not drawn:
         places = [place_of(each) for each in chosen]
@@ -88,7 +89,7 @@ def forest_chart(
     keys = [key for panel in drawn for key in panel.marks]
     return Chart(
         rows=tuple(arm for arm in dict.fromkeys(str(each["arm"]) for each in chosen) if any(row == arm for row, _ in keys)),
-        series=tuple(dict.fromkeys(budget for _, budget in keys)),
+        series=tuple(dict.fromkeys(series for _, series in keys)),
         panels=drawn,
         xlabel=f"difference to {against}, percentage points",
     )
@@ -129,6 +130,15 @@ def ta_rates(data: ReportData, *, width: float | None = None) -> Figure:
     return draw(ta_chart(data), width=width)
 
 
+def _dataset(data: ReportData) -> str:
+    """The data set that the detectors judged, as it is named on the command line; the directory's name where no step says it."""
+    for step in data.steps:
+        named = step.resolved.get("dataset")
+        if isinstance(named, Mapping) and named.get("name"):
+            return ":".join(str(named[key]) for key in ("name", "path") if named.get(key))
+    return data.name
+
+
 def ta_chart(data: ReportData) -> Chart:
     """What `ta_rates` draws, as data."""
     if data.audits:
@@ -138,7 +148,7 @@ def ta_chart(data: ReportData) -> Chart:
         xlabel = "accuracy without watching, %"
     else:
         chance = next((one.chance for one in data.detectors if one.rate), None)
-        named = [(data.name, chance, [(one.name, one.rate) for one in data.detectors])]
+        named = [(_dataset(data), chance, [(one.name, one.rate) for one in data.detectors])]
         xlabel = "answered without watching, %"
     panels = []
     for title, chance, rates in named:
