@@ -23,7 +23,9 @@ from vidground_core.errors import (
     nearest,
 )
 from vidground_core.events import Event
-from vidground_core.exports.base import ExportConfig, Exporter
+from vidground_core.exports.base import ExportConfig, Exporter, ExportJob
+from vidground_core.exports.media import CannotExport
+from vidground_core.exports.rows import PromptConfig, RowConfig, RowExporter
 from vidground_core.filters.base import Filter, FilterConfig, Judged, JudgedRows, RowFilter
 from vidground_core.hookspecs import API_VERSION, hookimpl
 from vidground_core.plugins import load_registry
@@ -46,6 +48,7 @@ __all__ = [
     "API_VERSION",
     "Ask",
     "BatchEngine",
+    "CannotExport",
     "ChoiceConfig",
     "ChoiceDetector",
     "Clip",
@@ -66,6 +69,7 @@ __all__ = [
     "Executor",
     "ExecutorConfig",
     "ExportConfig",
+    "ExportJob",
     "Exporter",
     "Filter",
     "FilterConfig",
@@ -81,11 +85,14 @@ __all__ = [
     "Probe",
     "ProbeConfig",
     "ProbeDetector",
+    "PromptConfig",
     "Question",
     "QuestionOnly",
     "QuestionOnlyConfig",
     "Reply",
     "Rounds",
+    "RowConfig",
+    "RowExporter",
     "RowFilter",
     "SetAside",
     "Stages",

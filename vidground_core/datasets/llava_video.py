@@ -86,7 +86,7 @@ class LLaVAVideoLoader(FilesLoader[LLaVAVideoConfig]):
             answer=split[1].gold(answer) if split else answer,
             options=split[1].texts if split else (),
             kind="multiple choice" if split else "free-form",
-            media=(Media(f"{self._root}/{video.lstrip('/')}"),),
+            media=(Media(f"{str(self._root).rstrip('/')}/{video.lstrip('/')}"),),
             group=video,
             source=str(values.get("data_source") or self.name),
         )

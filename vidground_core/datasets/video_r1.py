@@ -53,7 +53,7 @@ class VideoR1Loader(FileLoader[VideoR1Config]):
         """Every row in file order."""
         path = find_file(self.config.path, loader=self.name, wants="a JSON file in Video-R1's format")
         root = self.config.media_root
-        self._root = str(Path(root).expanduser().resolve() if root else path.resolve().parent)
+        self._root = str(Path(root).expanduser().resolve() if root else path.resolve().parent).rstrip("/")
         self._ids = UniqueIds()
         rows = read_json_array(path) if is_json_array(path) else read_json_lines(path)
         for item in self.questions(rows, path, _KEYS):

@@ -9,10 +9,15 @@ from typing import Any
 from vidground_core.component import Component
 from vidground_core.errors import ConfigError, PluginError, nearest
 from vidground_core.plugins import Registry, load_registry
-from vidground_core.testing.contracts import ComponentContract, DetectorContract, FilterContract, TrainerContract
+from vidground_core.testing.contracts import ComponentContract, DetectorContract, ExporterContract, FilterContract, TrainerContract
 
 # Loaders and engines need a file or a model for their full suites, which only their own tests have.
-SUITES: dict[str, type[ComponentContract]] = {"detector": DetectorContract, "filter": FilterContract, "trainer": TrainerContract}
+SUITES: dict[str, type[ComponentContract]] = {
+    "detector": DetectorContract,
+    "exporter": ExporterContract,
+    "filter": FilterContract,
+    "trainer": TrainerContract,
+}
 
 
 @dataclass(frozen=True, slots=True)
