@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 SHARD_BYTES = 2 * 2**20
 INLINE_BYTES = 20 * 10**6
 LOADER = "vidgroundPart"
-_PATTERN = "*-*-*.js"
+_NAME = re.compile(r"[a-z]+-\d{4,}-[0-9a-f]{10}\.js")
 _ESCAPES = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 # Made once: `json.dumps` with these settings would make an encoder a call.
@@ -74,8 +75,8 @@ class ShardFolder:
         names = {shard.name for shard in self._shards}
         if not self.folder.is_dir():
             return
-        for path in self.folder.glob(_PATTERN):
-            if path.name not in names:
+        for path in self.folder.iterdir():
+            if path.name not in names and _NAME.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -328,7 +328,7 @@
         {},
         make("caption", { class: "hidden" }, caption),
         make("thead", {}, make("tr", {}, ...heads.map((head, number) => make("th", { scope: "col", class: number ? "number" : undefined }, head)))),
-        make("tbody", {}, ...rows.map(([head, ...cells]) => make("tr", {}, make("th", { scope: "row" }, head), ...cells.map((cell) => make("td", { class: /^[\d,.]+$|^none$/.test(cell) ? "number" : undefined }, cell)))))
+        make("tbody", {}, ...rows.map(([head, ...cells]) => make("tr", {}, make("th", { scope: "row" }, head), ...cells.map((cell) => make("td", { class: "number" }, cell)))))
       )
     );
   const numbers = (values) =>
