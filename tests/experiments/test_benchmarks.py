@@ -271,3 +271,13 @@ def test_where_no_video_is_there_the_folder_is_asked_for(registry: Registry, ben
     ]
     assert (one["splits"]["full"]["n"], one["missing_media"], one["asked"]) == (12, 12, 0)
     assert notes == [f"canonical:{benchmark}, 4 frames: {one['notes'][0]}"]
+
+
+def test_a_prompt_of_one_s_own_is_asked_and_recorded(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("Look closely.\n")
+    run(registry, benchmark, tmp_path / "file", "eval.frames=[2]", f"eval.prompt={tmp_path / 'own.txt'}")
+    assert "What is number 0?\nA. a\nB. b\nC. c\nLook closely." in {ask.messages[0][1][-1] for ask in CountingEngine.asked}
+    record = json.loads((tmp_path / "file" / "run.json").read_text())
+    assert record["resolved"]["eval"]["prompt"] == {"text": "Look closely.", "name": "own"}
+    run(registry, benchmark, tmp_path / "text", "eval.frames=[2]", "eval.prompt.text=Look twice.")
+    assert "What is number 0?\nA. a\nB. b\nC. c\nLook twice." in {ask.messages[0][1][-1] for ask in CountingEngine.asked}

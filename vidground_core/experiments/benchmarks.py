@@ -19,7 +19,7 @@ from vidground_core.experiments.gains import compare, measures
 from vidground_core.experiments.lmms_eval import LmmsEvalRun, write_lmms_eval
 from vidground_core.experiments.progress import RunProgress
 from vidground_core.experiments.sparse_to_dense import SparseToDense, VotingConfig
-from vidground_core.experiments.splits import FULL, SplitRule, split_rule, summarise
+from vidground_core.experiments.splits import FULL, SplitRule, directories, split_rule, summarise
 from vidground_core.experiments.votes import votes_taken
 from vidground_core.experiments.watching import WatchConfig, WithVideo
 from vidground_core.records import Question, SetAside, Verdict
@@ -84,9 +84,8 @@ def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, pass
 
 
 def _described_splits(request: EvalRequest) -> dict[str, Any]:
-    several = isinstance(request.verdicts, Sequence)
-    folders = [str(folder) for folder in request.verdicts] if isinstance(request.verdicts, Sequence) else str(request.verdicts or "")
-    found = {"verdicts": folders if several and len(folders) != 1 else "".join(folders), "judge": request.judge}
+    folders = [str(folder) for folder in directories(request.verdicts)]
+    found = {"verdicts": folders if len(folders) > 1 else "".join(folders), "judge": request.judge}
     return found if request.ta_when == "any" else found | {"ta_when": request.ta_when}
 
 

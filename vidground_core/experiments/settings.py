@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from vidground_core.config import ComponentConfig, build, merge, parse_settings, read_yaml
 from vidground_core.errors import ConfigError, nearest
+from vidground_core.evaluation.prompts import PromptChoice
 from vidground_core.evaluation.voting import MOST_FRAMES, SAMPLES
 from vidground_core.experiments import filter_chain
 from vidground_core.experiments.ablation_settings import AblationSettings
@@ -32,7 +33,7 @@ class EvalSettings(ComponentConfig):
     splits: tuple[str, ...] = Field(("full", "ta", "vg"), description="Splits to report: full, ta, vg, or a label of the data set.")
     frames: tuple[int, ...] = Field((16,), description="Numbers of frames shown; each is evaluated.")
     pixels: int = Field(0, ge=0, description="Most pixels of a frame; 0 as decoded.")
-    prompt: str = Field("letter", description="Name of the prompt.")
+    prompt: PromptChoice = Field("letter", description="Name of a prompt, a text file, or prompt.text=TEXT.")
     scoring: str = Field("generate", description="How an answer is taken: generate, letters or texts (the likeliest option).")
     max_tokens: int = Field(64, ge=1, description="Most tokens generated for an answer.")
     voting: Literal["none", "sparse-to-dense"] = Field(

@@ -50,8 +50,7 @@ def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when:
     (2 of three is VidGround-M1 and M2). Raises InputError where a directory has no verdicts, or none has those of a named judge,
     ConfigError for another `ta_when`.
     """
-    folders = [verdicts] if isinstance(verdicts, Path) else list(verdicts or ())
-    needed = _needed(ta_when)
+    folders, needed = directories(verdicts), _needed(ta_when)
     if not folders:
         return SplitRule()
     tables = [(folder, detector_folders(Layout(folder))) for folder in folders]
@@ -76,6 +75,11 @@ def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when:
     judged = {question: _is_ta(heard, needed) for question, heard in said.items()}
     named = _JOINED[ta_when].join(judges) if ta_when in _JOINED else f"{ta_when} of {', '.join(judges)}"
     return SplitRule(judged, f"{named} in {', '.join(map(str, folders))}")
+
+
+def directories(verdicts: Path | Sequence[Path] | None) -> list[Path]:
+    """One directory, several or none as a list."""
+    return [verdicts] if isinstance(verdicts, Path) else list(verdicts or ())
 
 
 _JOINED = {"any": " or ", "all": " and "}
