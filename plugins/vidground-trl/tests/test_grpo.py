@@ -63,8 +63,8 @@ def test_training_and_resuming(job: TrainJob, tmp_path: Path) -> None:
         ours, theirs = ([{k: v for k, v in row.items() if k not in timed} for row in lines(j.out / name)] for j in (broken, job))
         assert ours == theirs
 
-    # Every rollout's video through the vision tower by itself: the same losses and gradients, so nearly the same weights.
-    apart = trainer(share_videos=False).train(replace(job, out=tmp_path / "apart"))
+    # Every rollout's video through the vision tower by itself, and nothing looked at before: the same losses and gradients, so nearly the same weights.
+    apart = trainer(share_videos=False, video_check=0).train(replace(job, out=tmp_path / "apart"))
     for one, other in zip(lines(job.out / "metrics.jsonl"), lines(tmp_path / "apart" / "metrics.jsonl"), strict=True):
         for name in ("loss", "grad_norm", "reward", "entropy", "kl"):
             assert one[name] == pytest.approx(other[name], rel=1e-3, abs=1e-5)
@@ -75,6 +75,10 @@ def test_training_and_resuming(job: TrainJob, tmp_path: Path) -> None:
 def check_result(job: TrainJob, result: TrainResult) -> None:
     assert (result.steps, result.prompts, result.checkpoint) == (STEPS, 2 * STEPS, job.out / "checkpoint")
     assert result.tokens > 2 * STEPS * 4 * 10
+    assert result.metrics["video/accuracy_gap"] == result.metrics["video/accuracy_right"] - result.metrics["video/accuracy_mismatched"]
+    check = json.loads((job.out / "video_check.json").read_text())
+    assert check["held_out"] is False
+    assert check["before"]["loss_right"] == result.metrics["video_before/loss_right"] != check["after"]["loss_right"]
     assert {"reward", "kl", "frac_reward_zero_std", "entropy", "rewards/accuracy/mean", "completions/mean_length"} <= result.metrics.keys()
     start, end = weights(Path(job.model)), weights(result.checkpoint)
     assert start.keys() == end.keys()
@@ -209,6 +213,26 @@ def test_check_asks_for_flash_attention_only_where_it_is_used(job: TrainJob) -> 
 def test_check_finds_settings_that_do_not_go_together(job: TrainJob) -> None:
     (found,) = trainer(num_iterations=3).check(job)
     assert found.endswith("the next valid value is save_steps = 3.")
+
+
+def test_check_looks_for_the_reward_and_for_the_packages_of_the_options(job: TrainJob) -> None:
+    (found,) = trainer(rewards="strictest").check(job)
+    assert found.startswith("rewards = 'strictest' is no reward; did you mean 'strict'?")
+    assert trainer(rewards="json:dumps").check(job) == []
+    (found,) = trainer(processes=4, micro_batch=0, device="auto", parallel="deepspeed-zero3").check(job)
+    assert found.startswith(f"the package 'deepspeed' is not installed for {sys.executable}; run: {sys.executable} -m pip install")
+    (found,) = trainer(parallel="fsdp2").check(job)
+    assert found.startswith("parallel = 'fsdp2' shards the model over processes, but processes = 1")
+
+
+def test_a_plan_for_gpus_says_what_memory_they_need(tmp_path: Path) -> None:
+    big = TrainJob(tmp_path, "Qwen/Qwen2.5-VL-7B-Instruct", tmp_path / "out")
+    (note,) = TRLGRPO(TRLGRPOConfig(preset="paper", processes=8, parallel="fsdp2")).plan(big).notes
+    assert note.startswith("memory, estimated: about ")
+    assert "weights 1.9, gradients 1.9, optimizer 3.9, reference 1.9" in note
+    (note,) = TRLGRPO(TRLGRPOConfig(preset="paper")).plan(replace(big, model="someone/unheard-of")).notes
+    assert note == "memory is not estimated: the config.json of 'someone/unheard-of' is not here, and its size is not known by name"
+    assert trainer().plan(replace(big, model="nano")).notes == ()
 
 
 def test_train_raises_what_check_finds(job: TrainJob, tmp_path: Path) -> None:

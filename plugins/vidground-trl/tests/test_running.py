@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from vidground_trl.config import TRLGRPOConfig
+from vidground_trl.options import TrainingOptions
 from vidground_trl.running import FSDP2, launch, report_env, running_packages, running_problems
 
 
@@ -91,6 +92,16 @@ def test_what_does_not_go_together_is_said() -> None:
     assert running_problems(config(parallel="deepspeed-zero3", processes=2, device="cpu")) == [
         "parallel = 'deepspeed-zero3' needs GPUs, but device = 'cpu'; several processes on a CPU take parallel = 'ddp'."
     ]
+
+
+@pytest.mark.parametrize("parallel", ["fsdp2", "deepspeed-zero3"])
+def test_adapters_are_not_merged_into_shares(parallel: str) -> None:
+    (found,) = running_problems(TrainingOptions(parallel=parallel, processes=2, lora_r=8))  # type: ignore[arg-type]
+    assert found == (
+        f"parallel = {parallel!r} shards weights that lora_r = 8 would be merged into at the end; "
+        "set parallel to ddp or deepspeed-zero2: with LoRA they take little more memory."
+    )
+    assert running_problems(TrainingOptions(parallel="deepspeed-zero2", processes=2, lora_r=8)) == []
 
 
 def test_the_packages_of_the_options() -> None:

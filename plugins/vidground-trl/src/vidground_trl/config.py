@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from vidground_trl.methods.conflicts import conflicts
-from vidground_trl.running import RunningOptions, running_problems
+from vidground_trl.running import RunningOptions
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -219,7 +219,6 @@ def schedule(config: TRLGRPOConfig, rows: int) -> Schedule:
 def problems(config: TRLGRPOConfig) -> list[str]:
     """Settings that are valid one by one but not together, one sentence with the next valid value each."""
     found = conflicts(config)
-    found += running_problems(config)
     if config.save_steps % config.num_iterations:
         valid = -(-config.save_steps // config.num_iterations) * config.num_iterations
         found.append(

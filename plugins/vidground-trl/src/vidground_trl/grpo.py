@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from vidground_trl.config import TRLGRPOConfig, problems, resolve
+from vidground_trl.rewards_named import reward_problem
 from vidground_trl.trainer import WorkerTrainer
 
 
@@ -19,8 +20,9 @@ class TRLGRPO(WorkerTrainer[TRLGRPOConfig]):
     Config = TRLGRPOConfig
 
     def problems(self) -> list[str]:
-        """As `vidground_trl.config.problems`."""
-        return problems(self.config)
+        """As `vidground_trl.config.problems`; a third party's reward is looked for where it would run in this interpreter."""
+        unknown = "" if self.config.python else reward_problem(self.config.rewards)
+        return [*problems(self.config), *([unknown] if unknown else [])]
 
 
 __all__ = ["TRLGRPO", "TRLGRPOConfig", "resolve"]

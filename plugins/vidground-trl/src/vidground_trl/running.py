@@ -115,6 +115,11 @@ def running_problems(config: Any) -> list[str]:
         return []
     if config.processes == 1:
         return [f"parallel = {config.parallel!r} shards the model over processes, but processes = 1; set processes to the number of GPUs."]
+    if getattr(config, "lora_r", 0) and config.parallel in ("fsdp2", "deepspeed-zero3"):
+        return [
+            f"parallel = {config.parallel!r} shards weights that lora_r = {config.lora_r!r} would be merged into at the end; "
+            "set parallel to ddp or deepspeed-zero2: with LoRA they take little more memory."
+        ]
     if config.device == "cpu":
         return [f"parallel = {config.parallel!r} needs GPUs, but device = 'cpu'; several processes on a CPU take parallel = 'ddp'."]
     return []

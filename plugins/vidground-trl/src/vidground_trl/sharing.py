@@ -26,7 +26,8 @@ def gathered(trainer: Any) -> dict[str, torch.Tensor] | None:
     if not is_sharded(trainer):
         return None
     weights: dict[str, torch.Tensor] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    return weights
+    tied = trainer.accelerator.unwrap_model(trainer.model).all_tied_weights_keys  # one of each pair is saved, as elsewhere
+    return {name: value for name, value in weights.items() if name not in tied}
 
 
 def is_sharded(trainer: Any) -> bool:

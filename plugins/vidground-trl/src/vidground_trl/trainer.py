@@ -18,11 +18,11 @@ from vidground_core.models import resolve_model
 from vidground_trl.job import WorkerJob
 from vidground_trl.plan_notes import notes
 from vidground_trl.process import follow
-from vidground_trl.running import launch, report_env, running_packages
+from vidground_trl.running import launch, report_env, running_packages, running_problems
 
 DISTRIBUTION = "vidground-trl"
 SETTINGS = "worker.json"
-OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "metrics.jsonl", "samples.jsonl")
+OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "metrics.jsonl", "samples.jsonl", "blind.jsonl")
 ConfigT = TypeVar("ConfigT", bound=TrainerConfig)
 _VERSIONS = """
 import json, sys
@@ -45,7 +45,7 @@ class WorkerTrainer(Trainer[ConfigT]):
 
     def check(self, job: TrainJob) -> list[str]:
         """Packages of the worker's interpreter, data, model and settings that do not go together; torch is not imported."""
-        return [*self._packages(), *_data(job.data), *_model(job.model), *self.problems()]
+        return [*self._packages(), *_data(job.data), *_model(job.model), *running_problems(self.config), *self.problems()]
 
     def plan(self, job: TrainJob) -> TrainPlan:
         """One process, or a launcher for several with its config; everything else stands in `worker.json`."""
