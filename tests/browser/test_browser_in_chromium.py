@@ -123,6 +123,11 @@ def test_the_keyboard_is_enough(watch: Watch, planted: Path) -> None:
     assert page.evaluate(active) == "browser-title"
     page.keyboard.press("j")
     assert "object 2 " in page.inner_text("#browser-title")
+    page.focus("#browser-pane button >> nth=1")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert "object 4 " in page.inner_text("#browser-title")
+    assert page.evaluate("document.activeElement.textContent") == "Next →"
     page.keyboard.press("Escape")
     assert page.is_hidden("#browser-pane")
     assert page.evaluate(active) == "browser-list"

@@ -168,7 +168,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path, directories: Any) -> None:
 
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     assert page.open == []
-    assert page.scripts() == ["application/json"] * 3 + [None] * 2
+    assert page.scripts() == ["application/json"] * 3 + [None] * 5
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert page.sections() == ["summary", "flow", "accuracy", "detectors", "planted", "training", "questions", "set-aside", "settings"]

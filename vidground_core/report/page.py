@@ -18,6 +18,7 @@ from .figures import curves_text, plot, stacked
 from .wording import FILTERS, checkpoint_meaning, count, counted, percent, percent_bare
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_BROWSER = ("browser-data", "browser-search", "browser-pane", "browser")
 _VENDOR = Path(__file__).parent / "vendor"
 
 
@@ -46,7 +47,7 @@ def render(data: ReportData) -> str:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update({**FILTERS, **ablation_page.FILTERS})
-    files = [_VENDOR / "virtual-core.js", _TEMPLATES / "browser.js"] if data.browser else []
+    files = [_VENDOR / "virtual-core.js", *(_TEMPLATES / f"{name}.js" for name in _BROWSER)] if data.browser else []
     scripts = [path.read_text(encoding="utf-8") for path in files]
     style = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "browser.css"))
     environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, data=data)
