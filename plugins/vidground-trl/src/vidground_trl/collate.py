@@ -65,6 +65,22 @@ class AnswerCollator:
         return batch | {name: prompts[name] for name in ("pixel_values", "image_grid_thw") if name in prompts}
 
 
+class PairCollator:
+    """Rows with "prompt", "images", "chosen" and "rejected" as TRL's DPO takes them: first all chosen rows, then all rejected ones.
+
+    `completion_mask` is 1 on the answers; clips are booked for both halves, so that the vision tower still meets each once.
+    """
+
+    def __init__(self, processor: BookingProcessor) -> None:
+        self._answers = AnswerCollator(processor)
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch of twice as many rows; nothing is cut."""
+        batch = self._answers([{**row, "completion": row[half]} for half in ("chosen", "rejected") for row in rows])
+        labels = batch.pop("labels")
+        return batch | {"completion_mask": (labels != IGNORED).long()}
+
+
 def filled(prompt: Any, clips: Any) -> Any:
     """The chat with its clips in place of the parts booked as images."""
     parts = iter(clips)

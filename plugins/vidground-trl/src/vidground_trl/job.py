@@ -15,8 +15,16 @@ PARENT_PIPE = "VIDGROUND_PARENT_PIPE"
 # A worker.json that names no trainer is of the first one there was.
 FIRST = "trl-grpo"
 # By trainer: the class of its options, and the class that runs it in the worker.
-CONFIGS: Mapping[str, str] = {FIRST: "vidground_trl.config:TRLGRPOConfig", "trl-sft": "vidground_trl.sft:TRLSFTConfig"}
-RUNS: Mapping[str, str] = {FIRST: "vidground_trl.grpo_run:GRPORun", "trl-sft": "vidground_trl.sft_run:SFTRun"}
+CONFIGS: Mapping[str, str] = {
+    FIRST: "vidground_trl.config:TRLGRPOConfig",
+    "trl-sft": "vidground_trl.sft:TRLSFTConfig",
+    "trl-dpo": "vidground_trl.dpo:TRLDPOConfig",
+}
+RUNS: Mapping[str, str] = {
+    FIRST: "vidground_trl.grpo_run:GRPORun",
+    "trl-sft": "vidground_trl.sft_run:SFTRun",
+    "trl-dpo": "vidground_trl.dpo_run:DPORun",
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from vidground_trl.config import PRESETS, Schedule
-from vidground_trl.running import RunningOptions
+from vidground_trl.running import RunningOptions, running_problems
 
 _PAPER = (
     *(
@@ -97,6 +97,11 @@ def batch_schedule(config: TrainingOptions, rows: int) -> Schedule:
         micro_batch=micro_batch,
         accumulation=share // micro_batch,
     )
+
+
+def training_problems(config: TrainingOptions) -> list[str]:
+    """Settings that are valid one by one but not together, of a trainer without rollouts."""
+    return [*running_problems(config), *batch_problems(config)]
 
 
 def batch_problems(config: TrainingOptions) -> list[str]:

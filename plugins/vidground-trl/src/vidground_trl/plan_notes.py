@@ -27,7 +27,7 @@ def load(config: Any, size: ModelSize) -> Load:
     """What one process of a training with these options holds."""
     group = getattr(config, "num_generations", 1)
     share = max(1, config.prompts_per_step * group // config.processes)
-    pair = 2 if hasattr(config, "loser") or hasattr(config, "rejected") else 1
+    pair = 2 if hasattr(config, "rejected_tokens") else 1
     rows = (config.micro_batch or share) * pair
     patches, tokens = visual_load(size, frames=config.frames, pixels=config.max_pixels)
     half = config.bf16 == "on" or config.bf16 == "auto"

@@ -11,8 +11,9 @@ VIDGROUND_API = ">=1,<2"
 
 @hookimpl
 def vidground_register_trainers() -> list[type[Trainer[Any]]]:
-    """`trl-grpo` and `trl-sft`."""
+    """`trl-grpo`, `trl-sft` and `trl-dpo`."""
+    from vidground_trl.dpo import TRLDPO
     from vidground_trl.grpo import TRLGRPO
     from vidground_trl.sft import TRLSFT
 
-    return [TRLGRPO, TRLSFT]
+    return [TRLGRPO, TRLSFT, TRLDPO]

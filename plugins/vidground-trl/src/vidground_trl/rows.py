@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,10 @@ class Selection:
     set_aside: int
 
 
+Reasons = Callable[[Sequence[Question]], list[str]]
+"""Why each of some questions cannot be trained on, empty where it can."""
+
+
 def clips_of(question: Question, config: TRLGRPOConfig) -> tuple[Clip, ...]:
     """What the model is shown of each of the question's media."""
     return tuple(
@@ -42,13 +46,15 @@ def pick(folder: Path, places: Collection[int]) -> dict[int, Question]:
     return {place: question for place, question in enumerate(read(folder, Question)) if place in wanted}
 
 
-def select(folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1) -> tuple[Selection, list[SetAside]]:
+def select(
+    folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1, also: Reasons | None = None
+) -> tuple[Selection, list[SetAside]]:
     """Chooses the rows of a run by seed and lists those that cannot be used: media that do not decode, vision tokens in a text, answers
     that no reply could match.
 
     All media that will be shown are decoded once here, so that nothing is found out in the middle of training. A run for fewer prompts
     than there are rows takes the first usable of a permutation; one for more goes on with another permutation. Raises InputError where
-    no row is left.
+    no row is left. `also` is asked for the reasons against rows that are usable otherwise.
     """
     rows = count(folder)
     if not rows:
@@ -66,6 +72,10 @@ def select(folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1) 
         seen += len(block)
         questions = pick(folder, block)
         found = reasons([questions[place] for place in block], config, threads)
+        if also is not None:
+            open_places = [place for place, reason in zip(block, found, strict=True) if not reason]
+            more = iter(also([questions[place] for place in open_places]))
+            found = [reason or next(more) for reason in found]
         usable += [place for place, reason in zip(block, found, strict=True) if not reason]
         aside += [SetAside(str(folder), place, why, questions[place].id) for place, why in zip(block, found, strict=True) if why]
     if not usable:
@@ -96,7 +106,7 @@ def _reason(question: Question, config: TRLGRPOConfig, found: Mapping[tuple[str,
     hopeless = unrewardable(question, config.accuracy) if hasattr(config, "rewards") else ""
     if hopeless:
         return f"no answer to it could be right: {hopeless}"
-    text = "\n".join((question.text, *question.options))
+    text = "\n".join((question.text, *question.options, question.answer))
     for token in PLACEHOLDERS:
         if token in text:
             return f"the text holds the vision token {token!r}, which would claim pixels that are not there"

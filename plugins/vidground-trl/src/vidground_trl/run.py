@@ -15,7 +15,7 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PrinterCallback
 
-from vidground_core import ConfigError, InputError, Question
+from vidground_core import ConfigError, InputError, Question, SetAside
 from vidground_trl.arguments import refuse_unknown
 from vidground_trl.booking import SUPPORTED, BookingProcessor, MediaStore, unbook
 from vidground_trl.checkpoints import cut_after, newest_complete, remove_incomplete, step_of
@@ -122,31 +122,39 @@ class Run(ABC):
             self._finish(trainer, processor, recorder, weights)
         return 0
 
+    def choose(self) -> tuple[Selection, list[SetAside]]:
+        """The rows to train on, and those that cannot be."""
+        return select(self.job.data, self.config, seed=self.job.seed, threads=torch.get_num_threads())
+
     def _selection(self) -> Selection:
         found = read_selection(self.out)
         with PartialState().local_main_process_first():
             found = found or read_selection(self.out)
             if found is None:
-                found, aside = select(self.job.data, self.config, seed=self.job.seed, threads=torch.get_num_threads())
+                found, aside = self.choose()
                 write_selection(self.out, found, aside)
         if found.set_aside and self.main:
             say(f"{found.set_aside} questions set aside, listed in {self.out / 'set_aside.jsonl'}")
         return found
 
-    def load(self, start: Path | None, *, batches: int = 1) -> tuple[Any, BookingProcessor, MediaStore]:
-        """The model (from the checkpoint `start` where there is one) taking booked input, the processor that books, and their store.
-
-        The store keeps the clips of the last `batches` batches at hand.
-        """
-        trust = {"trust_remote_code": self.config.trust_remote_code}
+    def check_architecture(self) -> None:
+        """Raises InputError for a model that does not load, ConfigError for one that takes no native video here."""
         try:
-            kind = AutoConfig.from_pretrained(self.job.model, **trust).model_type
+            kind = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code).model_type
         except (OSError, ValueError) as error:
             raise InputError(f"cannot load the model {self.job.model!r}: {' '.join(str(error).split())[:300]}") from error
         if kind not in SUPPORTED:
             raise ConfigError(
                 f"{self.job.model!r} is a {kind!r} model; {self.job.trainer} trains native video with: {', '.join(SUPPORTED)}"
             )
+
+    def load(self, start: Path | None, *, batches: int = 1) -> tuple[Any, BookingProcessor, MediaStore]:
+        """The model (from the checkpoint `start` where there is one) taking booked input, the processor that books, and their store.
+
+        The store keeps the clips of the last `batches` batches at hand.
+        """
+        self.check_architecture()
+        trust = {"trust_remote_code": self.config.trust_remote_code}
         attention = {} if self.config.attention == "auto" else {"attn_implementation": self.config.attention}
         # The trainer's own resume compares the names on disk with those in memory, which differ for these models since transformers 5,
         # and goes on with the start weights; loading the checkpoint here translates the names.

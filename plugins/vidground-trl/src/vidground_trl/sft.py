@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from vidground_trl.options import NANO, PAPER, TrainingOptions, batch_problems
+from vidground_trl.options import NANO, PAPER, TrainingOptions, training_problems
 from vidground_trl.trainer import WorkerTrainer
 
 
@@ -56,8 +56,8 @@ class TRLSFT(WorkerTrainer[TRLSFTConfig]):
     Config = TRLSFTConfig
 
     def problems(self) -> list[str]:
-        """As `vidground_trl.options.batch_problems`."""
-        return batch_problems(self.config)
+        """As `vidground_trl.options.training_problems`."""
+        return training_problems(self.config)
 
 
 __all__ = ["TRLSFT", "TRLSFTConfig"]
