@@ -35,7 +35,7 @@ def test_a_job_reads_back_as_it_was_written(tmp_path: Path) -> None:
         ({"adam_beta": 1}, r"extra: 'adam_beta' is no argument of TRL's GRPOConfig; did you mean 'adam_beta[12]'\?"),
         ({"learning_rate": 1}, "extra: 'learning_rate' is set by the option 'lr' of trl-grpo; set that instead"),
         ({"beta": 1}, "extra: 'beta' is set by the option 'beta' of trl-grpo; set that instead"),
-        ({"use_vllm": True}, "extra: 'use_vllm' corrupts rollouts with video in trl 1.16"),
+        ({"use_vllm": True}, "extra: 'use_vllm' corrupts rollouts with images and video in trl 1.16"),
         ({"output_dir": "x"}, "extra: 'output_dir' is fixed by trl-grpo; leave it out"),
     ],
 )

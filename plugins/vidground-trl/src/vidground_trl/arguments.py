@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 from vidground_core import ConfigError
+from vidground_trl.vllm_rollouts import vllm_problem
 
 # What our own options stand for, so that nobody sets one thing in two places.
 _OURS = {
@@ -31,7 +33,7 @@ def refuse_unknown(extra: Mapping[str, Any], *, arguments: type[Any], options: t
     names = {field.name for field in dataclasses.fields(arguments)}
     for name in extra:
         if name == "use_vllm" and name in names:
-            raise ConfigError("extra: 'use_vllm' corrupts rollouts with video in trl 1.16 (image tokens are expanded twice); leave it out")
+            raise ConfigError(f"extra: {vllm_problem(metadata.version('trl'))}")
         ours = _OURS.get(name, name)
         if ours in options.model_fields:
             raise ConfigError(f"extra: {name!r} is set by the option {ours!r} of {trainer}; set that instead")
