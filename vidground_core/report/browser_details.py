@@ -61,5 +61,7 @@ def _numbers(numbers: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _number(value: float | None) -> float | None:
-    """Four digits that count: more would only make the page larger. What is no finite number is None."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
+    """About four digits that count: more would only make the page larger. What is no finite number is None."""
+    if value is None or not math.isfinite(value):
+        return None
+    return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.4g}")

@@ -272,7 +272,7 @@
   let timer = 0;
   find.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(update, total > 20000 ? 30 : 0);
+    timer = setTimeout(update, 0); // keys that came together are one search
   });
   sortBy.addEventListener("change", update);
   at("browser-clear").addEventListener("click", () => {
