@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from vidground_core.records import Question, Verdict
-from vidground_core.report import collect, render
+from vidground_core.report import agreements, collect, render
 from vidground_core.report.survey import length
 from vidground_core.tables import read
 
@@ -101,3 +101,20 @@ def test_each_of_several_benchmarks_has_its_rates(tmp_path: Path, directories: A
     ]
     assert all(detector.slices for detector in data.detectors)
     assert "blind-vlm on mvbench:b" in _page(render(data)).words()
+
+
+def test_bundles_of_videos_give_the_interval_of_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(5)
+    groups = np.repeat(np.arange(6_000, dtype=np.int32), 2)
+    first = (chance.random(6_000) < 0.4)[groups]
+    second = np.where(chance.random(12_000) < 0.7, first, chance.random(12_000) < 0.4)
+    said = {"a": first.astype(np.int8), "b": second.astype(np.int8)}
+    monkeypatch.setattr(agreements, "BUNDLES", 2_000)
+    bundled = agreements.agreement_report(said, groups)[0].pairs[0]
+    monkeypatch.setattr(agreements, "BUNDLES", 20_000)
+    whole = agreements.agreement_report(said, groups)[0].pairs[0]
+    for name in ("kappa", "jaccard_vg", "difference"):
+        one, other = getattr(bundled, name), getattr(whole, name)
+        assert (one.value, one.n) == (other.value, 12_000)
+        assert one.high - one.low == pytest.approx(other.high - other.low, rel=0.15)
+        assert (one.low, one.high) != (other.low, other.high)
