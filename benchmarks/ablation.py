@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="trainings of one second, one seed")
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long a training sleeps")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long a training sleeps")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lanes", type=int, default=2)
     given = parser.parse_args()
