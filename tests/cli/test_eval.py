@@ -146,7 +146,7 @@ def test_recorded_judges_split_by_a_rule(here: Vg, tmp_path: Path) -> None:
         (("--voting", "sparse-to-dense", "--frames", "256"), "most_frames = 128 with 256 frames to begin with; raise most_frames"),
         (("--prompt", "lmms"), "unknown prompt 'lmms'; did you mean 'lmms-eval'"),
         (("--changed", "sideways"), "changed.0 = 'sideways'"),
-        (("--verdicts", "nowhere"), "'nowhere' has no verdicts: name the output directory of vg detect or vg filter"),
+        (("--verdicts", "nowhere"), "'nowhere' has no verdicts: name the output directory of vg detect, vg audit or vg filter"),
         (("--ta-when", "most"), "--ta-when 'most': expected any, all, or a number of judges from 1 on"),
     ],
 )

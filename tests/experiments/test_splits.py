@@ -95,7 +95,7 @@ def test_any_of_several_judges_makes_ta_unless_one_is_named(tmp_path: Path) -> N
 
 
 def test_a_directory_without_verdicts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no verdicts: name the output directory of vg detect or vg filter"):
+    with pytest.raises(InputError, match="has no verdicts: name the output directory of vg detect, vg audit or vg filter"):
         split_rule(tmp_path)
     write(tmp_path, "blind-vlm", {"q0": True})
     with pytest.raises(InputError, match=r"has no verdicts of a detector 'blind-vl'; did you mean 'blind-vlm'\? there is: blind-vlm"):
@@ -150,6 +150,8 @@ def test_verdicts_of_several_directories_are_told_apart_by_the_question_s_text(t
         write(folder, "judge", {"q0": answered})
     rule = split_rule([tmp_path / "one", tmp_path / "two"])
     assert [rule.of(Question("q0", f"What of {name}?", "a", ("a", "b"))) for name in ("one", "two", "three")] == ["ta", "vg", ""]
+    # An audit of several data sets has a directory for each below its own.
+    assert split_rule(tmp_path).judged == rule.judged
 
 
 def test_a_rule_that_cannot_be_met_is_refused(tmp_path: Path) -> None:

@@ -53,10 +53,7 @@ def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when:
     folders, needed = directories(verdicts), _needed(ta_when)
     if not folders:
         return SplitRule()
-    tables = [(folder, detector_folders(Layout(folder))) for folder in folders]
-    for folder, found in tables:
-        if not found:
-            raise InputError(f"{str(folder)!r} has no verdicts: name the output directory of vg detect or vg filter")
+    tables = [table for folder in folders for table in _tables(folder)]
     there = list(dict.fromkeys(name for _, found in tables for name in found))
     judges = judge.split(",") if judge else there
     for name in judges:
@@ -75,6 +72,15 @@ def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when:
     judged = {question: _is_ta(heard, needed) for question, heard in said.items()}
     named = _JOINED[ta_when].join(judges) if ta_when in _JOINED else f"{ta_when} of {', '.join(judges)}"
     return SplitRule(judged, f"{named} in {', '.join(map(str, folders))}")
+
+
+def _tables(folder: Path) -> list[tuple[Path, dict[str, Path]]]:
+    """The directory with its tables of verdicts by judge, or those below it: an audit of several data sets has one for each."""
+    below = sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    for places in ([folder], below):
+        if tables := [(place, found) for place in places if (found := detector_folders(Layout(place)))]:
+            return tables
+    raise InputError(f"{str(folder)!r} has no verdicts: name the output directory of vg detect, vg audit or vg filter")
 
 
 def directories(verdicts: Path | Sequence[Path] | None) -> list[Path]:
