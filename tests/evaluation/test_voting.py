@@ -66,6 +66,7 @@ def test_a_reply_votes_for_an_option_s_text_or_for_nothing(reply: str, order: tu
     [
         ("numerical", "<answer>1,200</answer>", "1200"),
         ("numerical", "The answer is 1200.0", "1200"),
+        ("numerical", "1234567", "1234567"),
         ("numerical", "many", None),
         ("free-form", "<answer>The Cat.</answer>", "the cat"),
         ("free-form", "<answer>a</answer> <answer>b</answer>", None),

@@ -77,5 +77,5 @@ def read_vote(question: Question, text: str, order: Sequence[int] | None = None)
         return None
     if question.kind in ("numerical", "regression"):
         number = number_in(written)
-        return None if number is None else f"{number:g}"
+        return None if number is None else f"{number:.12g}"
     return words
