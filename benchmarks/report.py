@@ -2,10 +2,10 @@
 
     python benchmarks/report.py [--json] [--quick] [--questions N] [--keep FOLDER]
 
-The rows are made: texts, options, verdicts of two detectors and decisions in the lengths that Video-R1's have. Writing is timed as a user
-meets it, `vg report` in a process of its own; its processor time is what it takes where nothing else runs. In Chromium: the first contentful
-paint, until all questions are read, and searches, from the key to the frame after the list has changed (the median of five). Limits: 60 s,
-1 s and 0.2 s. --quick takes 20,000 questions.
+The rows are made: texts, options, verdicts of two detectors and decisions in the lengths that Video-R1's have. Writing is timed as a
+user meets it, `vg report` in a process of its own; its processor time is what it takes where nothing else runs. In Chromium: the first
+contentful paint, until all questions are read, and searches, from the key to the frame after the list has changed (the median of five).
+Limits: 60 s, 1 s and 0.2 s. --quick takes 20,000 questions.
 """
 
 from __future__ import annotations
