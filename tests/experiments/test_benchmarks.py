@@ -281,3 +281,12 @@ def test_a_prompt_of_one_s_own_is_asked_and_recorded(registry: Registry, benchma
     assert record["resolved"]["eval"]["prompt"] == {"text": "Look closely.", "name": "own"}
     run(registry, benchmark, tmp_path / "text", "eval.frames=[2]", "eval.prompt.text=Look twice.")
     assert "What is number 0?\nA. a\nB. b\nC. c\nLook twice." in {ask.messages[0][1][-1] for ask in CountingEngine.asked}
+
+
+def test_the_seed_is_that_of_what_is_drawn(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
+    sets = ("eval.frames=[4]", "eval.changed=[shuffled]")
+    run(registry, benchmark, tmp_path / "zero", *sets)
+    run(registry, benchmark, tmp_path / "one", *sets, "seed=1")
+    assert {clip.seed for ask in CountingEngine.asked for clip in ask.clips if clip.view == "shuffled"} == {0, 1}
+    with pytest.raises(RunDirectoryError, match="seed: 1 → 2"):
+        run(registry, benchmark, tmp_path / "one", *sets, "seed=2")

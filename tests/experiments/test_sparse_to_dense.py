@@ -127,6 +127,10 @@ def test_what_is_asked_is_what_the_paper_s_code_samples(registry: Registry, benc
     sampled = {(ask.sample, dict(ask.sampling)["temperature"], dict(ask.sampling)["top_p"]) for ask in ScriptedEngine.asked}
     assert sampled == {(0, 0.7, 0.9), (1, 0.8, 0.8), (2, 0.9, 0.7), (3, 1.0, 0.6), (4, 1.1, 0.5)}
     assert all(dict(ask.sampling)["max_tokens"] == 64 for ask in ScriptedEngine.asked)
+    assert all("seed" not in dict(ask.sampling) for ask in ScriptedEngine.asked)
+    ScriptedEngine.asked.clear()
+    run(registry, benchmark, tmp_path / "seven", "seed=7")
+    assert {dict(ask.sampling)["seed"] for ask in ScriptedEngine.asked} == {7}
 
 
 def test_frames_used_and_what_they_brought_are_reported(registry: Registry, benchmark: Path, tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ class _Evaluation:
     def _detector(self, frames: int) -> WithVideo:
         chosen = self.assembly.settings.eval
         options = {name: getattr(chosen, name) for name in ("pixels", "prompt", "scoring", "max_tokens", "changed")}
+        options["seed"] = self.assembly.settings.seed
         if chosen.voting == "none":
             return WithVideo(build(WatchConfig, {"frames": frames, **options}, "eval"))
         voting = {"votes": chosen.votes, "most_frames": chosen.most_frames}
@@ -178,6 +179,7 @@ class _Evaluation:
         settings = self.assembly.settings
         voting = settings.eval.voting != "none"
         probe = SparseToDense if voting else WithVideo
+        seed = {"seed": settings.seed} if settings.seed and (voting or settings.eval.changed) else {}
         prompts = {"prompts": BENCHMARK_PROMPTS_VERSION} if settings.eval.prompt in HARNESSES else {}
         return {
             "engine": described(self.engine) | {"identity": self.engine.identity},
@@ -185,6 +187,7 @@ class _Evaluation:
             "eval": settings.eval.model_dump(mode="json", exclude=set() if voting else set(_VOTING)),
             "benchmarks": {one.spec: described(one.loader) for one in _benchmarks(self.assembly)},
             "limit": settings.limit,
+            **seed,
         }
 
     def ask(self, run: _Run) -> DetectorCounts:

@@ -91,6 +91,7 @@ class SparseToDense(WithVideo):
         shown = clips(question, self.config.model_copy(update={"frames": frames}), "ordered")
         parts = self.arranged(shown, question, order)
         limit = {"max_tokens": float(self.config.max_tokens)} if self.config.max_tokens else {}
+        limit |= {"seed": float(self.config.seed)} if self.config.seed else {}
         settings = [tuple(sorted((temper(sample) | limit).items())) for sample in range(self.config.votes)]
         return [Probe(Ask((("user", parts),), (), each, sample), "ordered", order) for sample, each in enumerate(settings)]
 
