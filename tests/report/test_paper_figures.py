@@ -93,6 +93,12 @@ def test_where_nothing_was_judged_there_is_no_rate(tmp_path: Path, directories: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_is_no_folder_for_figures(whole_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file' cannot be made a folder for the figures: File exists; name another"):
+        write_figures(whole_run, tmp_path / "file")
+
+
 def test_the_figures_of_an_ablation(ablation_run: Path, tmp_path: Path) -> None:
     paths = write_figures(ablation_run, tmp_path)
     assert [path.name for path in paths] == [

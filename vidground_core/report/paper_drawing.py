@@ -131,6 +131,7 @@ def _panel(axis: Axes, chart: Chart, panel: Panel) -> None:
     axis.spines[["left", "right", "top"]].set_visible(False)
     if chart.percent:
         axis.set_xlim(0, 100)
+        axis.set_xticks((0, 25, 50, 75, 100))
     else:
         low, high = axis.get_xlim()
         axis.set_xlim(min(low, -_NARROWEST), max(high, _NARROWEST))

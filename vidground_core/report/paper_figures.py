@@ -33,7 +33,7 @@ def write_figures(directory: Path, out: Path) -> tuple[Path, ...]:
     """Draws every figure that the run in `directory` has data for into the folder `out`; returns the paths.
 
     `ta-rates` for detections, filters, audits and whole runs; for an ablation also `forest-NAME` for each arm that the others are compared
-    with. Each as SVG, PDF and PNG. Raises InputError where there is none to draw, MissingBackendError without matplotlib.
+    with. Each as SVG, PDF and PNG. Raises InputError where there is none to draw or `out` can be no folder, MissingBackendError without matplotlib.
     """
     data = collect(directory)
     figures: dict[str, Chart] = {}
@@ -48,6 +48,10 @@ def write_figures(directory: Path, out: Path) -> tuple[Path, ...]:
         raise InputError(
             f"{str(directory)!r}: vg {verb} has left nothing to draw: no verdicts of a detector or judge, no differences of arms"
         )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(out)!r} cannot be made a folder for the figures: {error.strerror}; name another") from error
     return tuple(path for stem, chart in figures.items() for path in save_figure(draw(chart), out / stem))
 
 
