@@ -33,7 +33,8 @@ def write_figures(directory: Path, out: Path) -> tuple[Path, ...]:
     """Draws every figure that the run in `directory` has data for into the folder `out`; returns the paths.
 
     `ta-rates` for detections, filters, audits and whole runs; for an ablation also `forest-NAME` for each arm that the others are compared
-    with. Each as SVG, PDF and PNG. Raises InputError where there is none to draw or `out` can be no folder, MissingBackendError without matplotlib.
+    with. Each as SVG, PDF and PNG. Raises InputError where there is none to draw or `out` can be no folder,
+    MissingBackendError without matplotlib.
     """
     data = collect(directory)
     figures: dict[str, Chart] = {}
