@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from vidground_trl.lora import LoraOptions, lora_problems
 from vidground_trl.methods.conflicts import conflicts
-from vidground_trl.running import RunningOptions
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -84,6 +84,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "max_pixels": 100352,
         "answer_format": "think",
         "accuracy": "letter",
+        "rewards": "video-r1",
         "format_reward": 1.0,
         "temporal_reward": 0.3,
         "temporal_ratio": 0.8,
@@ -99,7 +100,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class TRLGRPOConfig(RunningOptions):
+class TRLGRPOConfig(LoraOptions):
     """Options of `trl-grpo`. A preset fills in what is not set here; the config that comes out holds every value in use.
 
     Preset `nano`: what the shipped nano checkpoint learns with on one CPU thread. Preset `paper`: Table 7 of the VidGround paper. Preset
@@ -204,6 +205,11 @@ def schedule(config: TRLGRPOConfig, rows: int) -> Schedule:
     found = problems(config)
     if found:
         raise ValueError(found[0])
+    return rollout_schedule(config, rows)
+
+
+def rollout_schedule(config: Any, rows: int) -> Schedule:
+    """The schedule of any trainer with rollouts, whose `rollout_problems` are none."""
     batches = -(-(config.prompts or rows) // config.prompts_per_step)
     rollouts = config.prompts_per_step * config.num_generations
     micro_batch = config.micro_batch or rollouts // config.processes
@@ -218,7 +224,12 @@ def schedule(config: TRLGRPOConfig, rows: int) -> Schedule:
 
 def problems(config: TRLGRPOConfig) -> list[str]:
     """Settings that are valid one by one but not together, one sentence with the next valid value each."""
-    found = conflicts(config)
+    return [*conflicts(config), *lora_problems(config), *rollout_problems(config)]
+
+
+def rollout_problems(config: Any) -> list[str]:
+    """Settings of steps and batches that do not go together, for any trainer with rollouts."""
+    found = []
     if config.save_steps % config.num_iterations:
         valid = -(-config.save_steps // config.num_iterations) * config.num_iterations
         found.append(

@@ -9,21 +9,21 @@ from typing import Any, ClassVar
 from transformers import AutoConfig
 from trl import GRPOConfig
 
-from vidground_core import InputError, Question
-from vidground_core.media import resolve
+from vidground_core import InputError
 from vidground_core.models import resolve_model
-from vidground_trl.booking import unbook, unsampled_tokens
+from vidground_trl.booking import unbook
 from vidground_trl.config import Schedule, schedule
-from vidground_trl.instructions import instruct
 from vidground_trl.job import WorkerJob
+from vidground_trl.lora import adapters
 from vidground_trl.methods.conflicts import without_effect
 from vidground_trl.methods.dynamic_sampling import Stream
 from vidground_trl.methods.progress import Consumption
 from vidground_trl.methods.rewards import added_rewards
 from vidground_trl.methods.trainer import MethodTrainer
-from vidground_trl.recording import Recorder, Rewards, say
-from vidground_trl.rows import Selection, clips_of
-from vidground_trl.run import Run, Setting
+from vidground_trl.recording import say
+from vidground_trl.rollout_run import RolloutRun
+from vidground_trl.rows import Selection
+from vidground_trl.run import Setting
 
 # Options that TRL's GRPOConfig has under the same name, besides those of all trainers.
 _SAME_NAME = (
@@ -32,31 +32,18 @@ _SAME_NAME = (
 )
 
 
-class GRPORun(Run):
+class GRPORun(RolloutRun):
     """A run of `trl-grpo`."""
 
     arguments_type: ClassVar[type[Any]] = GRPOConfig
-    collates_ahead: ClassVar[bool] = False
 
     def __init__(self, job: WorkerJob, out: Path) -> None:
         super().__init__(job, out)
-        self.window = self.config.num_iterations
-        self.rewards = Rewards(self.config)
         self.stream: Stream | None = None
-        self._sampled: Mapping[str, Any] = {}
 
     def schedule(self, usable: int) -> Schedule:
         """As `vidground_trl.config.schedule`."""
         return schedule(self.config, usable)
-
-    def row(self, question: Question) -> dict[str, Any]:
-        """The prompt in TRL's conversational form, its clips in place of images, and what rewards judge by."""
-        config = self.config
-        clips = [resolve(clip) for clip in clips_of(question, config)]
-        text = instruct(question, prompt=config.prompt, answer_format=config.answer_format, accuracy=config.accuracy)
-        content = [{"type": "image"} for _ in clips] + [{"type": "text", "text": text}]
-        columns = {"id": question.id, "text": text, "kind": question.kind, "gold": question.answer, "options": question.options}
-        return {"prompt": [{"role": "user", "content": content}], "images": clips} | columns
 
     def consumed(self, steps: int) -> int:
         """Prompts consumed after that many steps, those that dynamic sampling replaced among them."""
@@ -81,15 +68,10 @@ class GRPORun(Run):
             stream=stream,
             model=setting.model,
             reward_funcs=functions + added,
-            args=self.arguments(
-                setting.plan,
-                **{name: getattr(self.config, name) for name in _SAME_NAME},
-                reward_weights=weights + added_weights,
-                generation_kwargs={"suppress_tokens": unsampled_tokens(setting.model, setting.processor.tokenizer)},
-                shuffle_dataset=False,
-            ),
+            args=self.rollout_arguments(setting, _SAME_NAME, reward_weights=weights + added_weights),
             train_dataset=setting.rows,
             processing_class=setting.processor,
+            peft_config=adapters(self.config),
         )
         if self.config.dynamic_sampling:
             self.stream = stream
@@ -117,51 +99,21 @@ class GRPORun(Run):
                 )
         return name
 
-    def recorder(self) -> Recorder:
-        """Metrics with a reward in them, and sampled rollouts."""
-        return Recorder(
-            self.out,
-            consumed=self.consumed,
-            leading="entropy",
-            headline=_headline,
-            samples=self._samples,
-        )
+    def rollouts(self) -> int:
+        """Rollouts of a prompt, those on shuffled frames among them."""
+        config = self.config
+        return super().rollouts() + ((config.temporal_rollouts or config.num_generations // 2) if config.temporal_reward else 0)
 
-    def _samples(self) -> list[dict[str, Any]]:
-        """Sampled rollouts, once for each generation."""
-        seen, self._sampled = self._sampled, self.rewards.last
-        return [] if seen is self._sampled else self.rewards.samples()
+    def steps(self, plan: Schedule) -> str:
+        """The number of steps, in words."""
+        return f"at most {plan.steps}" if self.config.dynamic_sampling else super().steps(plan)
 
     def announce(self, setting: Setting, selection: Selection) -> None:
-        """Effective batch, prompts and tokens."""
-        plan, rows, config = setting.plan, setting.rows, self.config
-        first = rows[: min(len(rows), config.prompts_per_step)]
-        chats = [_filled(prompt, clips) for prompt, clips in zip(first["prompt"], first["images"], strict=True)]
-        lengths = [len(ids) for ids in setting.processor.apply_chat_template(chats, tokenize=True, add_generation_prompt=True)["input_ids"]]
-        mean = sum(lengths) / len(lengths)
-        shuffled = (config.temporal_rollouts or config.num_generations // 2) if config.temporal_reward else 0
-        prompt_tokens = mean * plan.prompts * (config.num_generations + shuffled)
-        most = config.max_completion_length * plan.prompts * (config.num_generations + shuffled)
-        steps = f"at most {plan.steps}" if config.dynamic_sampling else plan.steps
-        for found in without_effect(config):
+        """As the base does, after options without effect."""
+        for found in without_effect(self.config):
             say(f"note: {found}")
-        say(
-            f"{plan.prompts} prompts of {selection.usable} questions in {steps} steps; effective batch {plan.rollouts} rollouts "
-            f"({config.prompts_per_step} prompts x {config.num_generations}), {plan.micro_batch} a pass"
-        )
-        say(f"about {prompt_tokens:,.0f} prompt tokens ({mean:.0f} a prompt) and at most {most:,} completion tokens")
+        super().announce(setting, selection)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in ("id", "text", "kind", "gold", "options")}
-
-
-def _headline(logs: Mapping[str, Any]) -> str:
-    if "reward" not in logs:
-        return f"the same rollouts again, {logs.get('clip_ratio/region_mean', 0.0):.0%} clipped"
-    return f"reward {logs['reward']:.3f}, zero-variance groups {logs['frac_reward_zero_std']:.0%}"
-
-
-def _filled(prompt: Any, clips: Any) -> Any:
-    parts = iter(clips)
-    return [m | {"content": [{"type": "image", "image": next(parts)} if p["type"] == "image" else p for p in m["content"]]} for m in prompt]

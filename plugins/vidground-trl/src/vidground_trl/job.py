@@ -19,11 +19,13 @@ CONFIGS: Mapping[str, str] = {
     FIRST: "vidground_trl.config:TRLGRPOConfig",
     "trl-sft": "vidground_trl.sft:TRLSFTConfig",
     "trl-dpo": "vidground_trl.dpo:TRLDPOConfig",
+    "trl-rloo": "vidground_trl.rloo:TRLRLOOConfig",
 }
 RUNS: Mapping[str, str] = {
     FIRST: "vidground_trl.grpo_run:GRPORun",
     "trl-sft": "vidground_trl.sft_run:SFTRun",
     "trl-dpo": "vidground_trl.dpo_run:DPORun",
+    "trl-rloo": "vidground_trl.rloo_run:RLOORun",
 }
 
 

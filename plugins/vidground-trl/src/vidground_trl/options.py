@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from vidground_trl.config import PRESETS, Schedule
-from vidground_trl.running import RunningOptions, running_problems
+from vidground_trl.lora import LoraOptions, lora_problems
 
 _PAPER = (
     *(
@@ -32,7 +32,7 @@ NANO: Mapping[str, Any] = {name: PRESETS["nano"][name] for name in _NANO}
 """What suits the shipped nano checkpoint, whatever it is trained by."""
 
 
-class TrainingOptions(RunningOptions):
+class TrainingOptions(LoraOptions):
     """What every trainer here is told; a preset fills in what is not set, and the config that comes out holds every value in use."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"none": {}}
@@ -57,10 +57,6 @@ class TrainingOptions(RunningOptions):
     keep_checkpoints: int = Field(2, ge=2, description="Checkpoints kept; two, so that one is whole while the next is written.")
     logging_steps: int = Field(1, ge=1, description="Optimizer steps between two lines of metrics.jsonl.")
     gradient_checkpointing: bool = Field(True, description="Recompute activations in the backward pass to save memory.")
-    lora_r: int = Field(0, ge=0, description="Rank of LoRA adapters, merged into the checkpoint at the end; 0 trains all weights.")
-    lora_alpha: float = Field(32.0, gt=0, description="Scale of the LoRA adapters: they are weighted by lora_alpha / lora_r.")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the LoRA adapters.")
-    lora_on: Literal["language", "all"] = Field("language", description="Which linear layers get adapters: the language model's, or all.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")
     bf16: Literal["auto", "on", "off"] = Field("auto", description="Compute in bfloat16; auto: on a GPU.")
     weights: Literal["float32", "bfloat16"] = Field("float32", description="What the weights are held in while training.")
@@ -101,7 +97,7 @@ def batch_schedule(config: TrainingOptions, rows: int) -> Schedule:
 
 def training_problems(config: TrainingOptions) -> list[str]:
     """Settings that are valid one by one but not together, of a trainer without rollouts."""
-    return [*running_problems(config), *batch_problems(config)]
+    return [*lora_problems(config), *batch_problems(config)]
 
 
 def batch_problems(config: TrainingOptions) -> list[str]:
