@@ -193,6 +193,7 @@ class Run(ABC):
             "bf16": config.bf16 == "on" or (config.bf16 == "auto" and not self.cpu),
             "seed": self.job.seed,
             "report_to": list(self.config.report_to),
+            "run_name": self.out.name,
             "disable_tqdm": True,
             "log_level": "error",
         }
