@@ -348,6 +348,9 @@ def test_the_command(world: World, vg: Callable[..., Any]) -> None:
     done = vg("--json", "ablate", config, "--out", world.folder / "cli", env=env)
     assert done.code == 0, done.err
     assert {each["name"] for each in json.loads(done.out)["arms"]} == {"start", "full", "filtered", "random-matched", "ta-only"}
+    page = Path(json.loads(done.out)["report"]).read_text()
+    assert page.count("does filtering beat") + page.count("Does filtering beat") == 1
+    assert "filtered against full, budget prompts, full of canonical:" in page
     shown = vg("ablate", config, "--out", world.folder / "cli", env=env)
     assert "difference to full, budget prompts, in points" in shown.out
     assert "does filtering beat it, beyond noise?\n  filtered against full, budget prompts, full of canonical:" in shown.out
