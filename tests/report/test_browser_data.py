@@ -49,6 +49,7 @@ def test_parts_lie_beside_the_page_once_they_are_too_large(tmp_path: Path) -> No
     folder.put("list", 5, encode(["é<" * 10]))
     assert [(shard.kind, shard.first, shard.text) for shard in folder.shards] == [("list", 0, ""), ("list", 5, "")]
     (tmp_path / "page.data" / "list-0009-0123456789.js").write_text("of an earlier page")
+    (tmp_path / "page.data" / "details-0011-0123456789.js.tmp").write_text("of a killed writer")
     (tmp_path / "page.data" / "my-own-notes.js").write_text("not ours")
     folder.tidy()
     assert {path.name for path in folder.folder.iterdir()} == {"my-own-notes.js", *(shard.name for shard in folder.shards)}

@@ -16,7 +16,7 @@ from pathlib import Path
 SHARD_BYTES = 2 * 2**20
 INLINE_BYTES = 20 * 10**6
 LOADER = "vidgroundPart"
-_NAME = re.compile(r"[a-z]+-\d{4,}-[0-9a-f]{10}\.js")
+_NAME = re.compile(r"[a-z]+-\d{4,}-[0-9a-f]{10}\.js(?:\.tmp)?")
 _ESCAPES = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 # Made once: `json.dumps` with these settings would make an encoder a call.
@@ -91,5 +91,7 @@ class ShardFolder:
         name = f"{shard.kind}-{number:04d}-{digest}.js"
         literal = json.dumps(shard.text, ensure_ascii=False)
         script = f"{LOADER}({json.dumps(shard.kind)},{shard.first},JSON.parse({literal}));\n"
-        (self.folder / name).write_text(script, encoding="utf-8")
+        beside = self.folder / f"{name}.tmp"  # an older page may be reading a part of the same content
+        beside.write_text(script, encoding="utf-8")
+        beside.replace(self.folder / name)
         return Shard(shard.kind, shard.first, name)
