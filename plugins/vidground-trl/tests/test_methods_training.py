@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
 from vidground_trl.config import TRLGRPOConfig
 from vidground_trl.grpo_run import GRPORun
 from vidground_trl.job import WorkerJob
@@ -267,6 +268,47 @@ def test_token_weights_do_not_depend_on_the_micro_batch(train: Train) -> None:
     whole, parts = metrics(train(token_weight=1.7))[0], metrics(train(token_weight=1.7, micro_batch=2))[0]
     assert parts["token_weight/mean"] == pytest.approx(whole["token_weight/mean"], rel=1e-4)
     assert parts["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-3)
+
+
+LETTERS = ("A , C", "A", "B", "A , B")
+
+
+@pytest.fixture(scope="module")
+def lettering(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Qwen2.5-VL, taught in seconds to answer one question with one of LETTERS."""
+    folder = tmp_path_factory.mktemp("lettering")
+    model, processor = (kind.from_pretrained(tiny("qwen2_5_vl")) for kind in (AutoModelForImageTextToText, AutoProcessor))
+    prompt = processor.apply_chat_template([{"role": "user", "content": "which letters ?"}], add_generation_prompt=True)
+    tokenizer = processor.tokenizer
+    ids = tokenizer([f"{prompt}{answer}<|im_end|>" for answer in LETTERS], return_tensors="pt", padding=True, padding_side="right")
+    labels = ids["input_ids"].masked_fill(ids["attention_mask"] == 0, -100)
+    labels[:, : len(tokenizer(prompt)["input_ids"])] = -100
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(100):
+        optimizer.zero_grad()
+        model(**ids, labels=labels).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def test_the_soft_reward(lettering: Path, tmp_path: Path) -> None:
+    with TableWriter(tmp_path / "data", Question) as out:
+        for number in range(8):
+            out.add(Question(f"q{number}", "which letters ?", "A, C", kind="free-form"))
+    runs = []
+    for soft in (False, True):
+        runs.append(tmp_path / str(soft))
+        runs[-1].mkdir()
+        run = GRPORun(job(tmp_path / "data", lettering, soft_reward=soft, sample_rows=4), runs[-1])
+        assert run.train() == 0
+    off, on = runs
+    assert not equal(on, off)
+    samples = [json.loads(line) for line in (on / "samples.jsonl").read_text().splitlines()]
+    pairs = {(text.strip(), value) for row in samples for text, value in zip(row["completions"], row["rewards"]["accuracy"], strict=True)}
+    given = {text: value for text, value in pairs if text in LETTERS}
+    assert given == {"A , C": 1.0, "A": 0.5, "B": 0.0, "A , B": 0.0}
 
 
 def test_repulsion_from_a_bias_model(train: Train, answering: Path, tiny: Callable[[str], Path]) -> None:

@@ -15,6 +15,7 @@ from vidground_core import Clip
 from vidground_core.tables import append_jsonl
 from vidground_trl.checkpoints import mark_complete
 from vidground_trl.config import TRLGRPOConfig
+from vidground_trl.methods.soft_reward import with_soft
 from vidground_trl.process import ERROR_MARK, MARK
 from vidground_trl.rewards import format_reward, row_of
 from vidground_trl.rewards_named import find_reward
@@ -30,7 +31,8 @@ class Rewards:
 
     def __init__(self, config: TRLGRPOConfig) -> None:
         self._config = config
-        self._reward = find_reward(config.rewards)
+        reward = find_reward(config.rewards)
+        self._reward = with_soft(reward) if config.soft_reward else reward
         self._form = format_reward(config.rewards)
         self.last: dict[str, Any] = {}
 

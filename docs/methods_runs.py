@@ -1,0 +1,306 @@
+"""Short nano runs of each method beside the same run without it, for docs/reference/methods.md. Used by build_methods.py."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+STEPS = 12
+BASE: Mapping[str, Any] = {"preset": "nano", "prompts": 16 * STEPS, "save_steps": 1000, "sample_rows": 0, "video_check": 0, "seed": 0}
+# The taught model answers in its first steps as it was taught, so the whole learning rate at once.
+QUICK: Mapping[str, Any] = {"lr": 5e-4, "warmup_steps": 0}
+Rows = list[dict[str, Any]]
+Measure = Callable[[Rows], float]
+
+
+def mean(name: str) -> Measure:
+    """Mean of a metric over the steps that have it."""
+
+    def of(rows: Rows) -> float:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        return sum(values) / len(values)
+
+    return of
+
+
+def first(name: str) -> Measure:
+    """A metric at the first step, where both runs still have the same weights and rollouts."""
+    return lambda rows: float(rows[0][name])
+
+
+def last(name: str, share: float = 0.25) -> Measure:
+    """Mean of a metric over the last part of the steps."""
+    return lambda rows: mean(name)(rows[-max(1, int(len(rows) * share)) :])
+
+
+def token_weight(rows: Rows) -> float:
+    """Mean weight of a token, 1 where none is weighed."""
+    return mean("token_weight/mean")(rows) if "token_weight/mean" in rows[0] else 1.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A method's run: `common` settings of both arms, `off` and `on` of one, and the `measure` that the method is to move.
+
+    `wanted` is "lower", "higher" or "other" (the weights differ); `what` names the measure for a reader.
+    """
+
+    method: str
+    what: str
+    measure: Measure
+    wanted: str
+    on: Mapping[str, Any]
+    off: Mapping[str, Any] = field(default_factory=dict)
+    common: Mapping[str, Any] = field(default_factory=dict)
+    world: str = "planted"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial showed: the measure without and with the method, the largest difference of a weight, and the runs' seconds."""
+
+    method: str
+    what: str
+    wanted: str
+    off: float
+    on: float
+    apart: float
+    settings: Mapping[str, Any]
+    steps: tuple[int, int]
+    prompts: tuple[int, int]
+    tokens: tuple[int, int]
+    reward: tuple[float, float]
+    zero_variance: tuple[float, float]
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the method moved what it claims to, and the weights with it."""
+        moved = {"lower": self.on < self.off, "higher": self.on > self.off, "other": True}[self.wanted]
+        return moved and self.apart > 0
+
+
+TRIALS: tuple[Trial, ...] = (
+    Trial("token-level-loss", "gradient norm at the first step", first("grad_norm"), "other", {"loss_type": "dapo"}, {"loss_type": "grpo"}),
+    Trial(
+        "clip-higher",
+        "share of tokens clipped from above",
+        mean("clip_ratio/high_mean"),
+        "lower",
+        {"epsilon_high": 0.28},
+        common={"num_iterations": 4, "prompts": 16 * STEPS // 4},
+    ),
+    Trial("dynamic-sampling", "groups without variance", mean("frac_reward_zero_std"), "lower", {"dynamic_sampling": 4}),
+    Trial(
+        "overlong-filter",
+        "gradient norm",
+        mean("grad_norm"),
+        "other",
+        {"mask_truncated_completions": True},
+        common={"max_completion_length": 2},
+    ),
+    Trial(
+        "overlong-penalty",
+        "mean rollout length in the last quarter, tokens",
+        last("completions/mean_length"),
+        "lower",
+        {"overlong_penalty": 3.0, "overlong_buffer": 5},
+        common={**QUICK, "soft_reward": True},
+        world="letters",
+    ),
+    Trial("dr-grpo", "gradient norm at the first step", first("grad_norm"), "lower", {"loss_type": "dr_grpo", "scale_rewards": "none"}),
+    Trial(
+        "gspo",
+        "share of the ratios that are clipped",
+        mean("clip_ratio/region_mean"),
+        "higher",
+        {"importance_sampling_level": "sequence", "epsilon": 3e-4, "epsilon_high": 4e-4},
+        common={"num_iterations": 4, "prompts": 16 * STEPS // 4, "loss_type": "grpo"},
+    ),
+    Trial(
+        "t-grpo",
+        "gradient norm at the first step",
+        first("grad_norm"),
+        "higher",
+        {"temporal_reward": 0.3},
+        common={"scale_rewards": "none"},
+    ),
+    Trial(
+        "length-reward",
+        "right rollouts of 4 tokens in the last quarter, share of all",
+        last("rewards/length/mean"),
+        "higher",
+        {"length_reward": 2.0},
+        {"length_reward": 1e-9},
+        {**QUICK, "length_min": 4, "length_max": 4},
+        world="letters",
+    ),
+    Trial("tw-grpo", "mean weight of a token", token_weight, "higher", {"token_weight": 1.7}),
+    Trial(
+        "soft-reward",
+        "mean reward at the first step, of lists of letters that are right, right in part, or wrong in part",
+        first("reward"),
+        "lower",
+        {"soft_reward": True},
+        common=QUICK,
+        world="letters",
+    ),
+    Trial(
+        "cdpo",
+        "divergence from the bias model in the last quarter",
+        last("kl"),
+        "higher",
+        {"beta": -0.01},
+        {"beta": -1e-9},
+    ),
+)
+
+
+class Lab:
+    """The data, the models and the finished runs of one call, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._done = folder, {}  # type: ignore[var-annotated]
+
+    def outcome(self, trial: Trial) -> Outcome:
+        """Both runs of a trial."""
+        began = time.perf_counter()
+        common = {**trial.common, **self._extra(trial.method)}
+        settings = [{**common, **arm} for arm in (trial.off, trial.on)]
+        off, on = (self._run(each, trial.world) for each in settings)
+        rows = [[json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in (off, on)]
+        results = [json.loads((out / "result.json").read_text()) for out in (off, on)]
+        shown = {name: value for name, value in settings[1].items() if name != "reference"}
+        return Outcome(
+            method=trial.method,
+            what=trial.what,
+            wanted=trial.wanted,
+            off=trial.measure(rows[0]),
+            on=trial.measure(rows[1]),
+            apart=_apart(off, on),
+            settings=shown,
+            steps=_pair(result["steps"] for result in results),
+            prompts=_pair(result["prompts"] for result in results),
+            tokens=_pair(result["tokens"] for result in results),
+            reward=_pair(mean("rewards/accuracy/mean")(each) for each in rows),
+            zero_variance=_pair(mean("frac_reward_zero_std")(each) for each in rows),
+            seconds=round(time.perf_counter() - began, 1),
+        )
+
+    def _extra(self, method: str) -> dict[str, Any]:
+        if method != "cdpo":
+            return {}
+        bias = self._run({"prompts": 16 * STEPS}, "bias")
+        return {"reference": str(bias / "checkpoint")}
+
+    def _run(self, settings: Mapping[str, Any], world: str) -> Path:
+        from vidground_trl.config import TRLGRPOConfig
+        from vidground_trl.grpo_run import GRPORun
+        from vidground_trl.job import WorkerJob
+
+        model, data = self._lettered() if world == "letters" else ("nano", self._questions(1.0 if world == "bias" else 0.4))
+        values = {**BASE, **settings}
+        seed = values.pop("seed")
+        key = json.dumps([model, str(data), values], sort_keys=True)
+        if key not in self._done:
+            out = self.folder / f"run-{len(self._done)}"
+            out.mkdir()
+            from vidground_core.models import resolve_model
+
+            status = GRPORun(WorkerJob(data, resolve_model(model), seed, TRLGRPOConfig(**values)), out).train()
+            if status:
+                raise SystemExit(status)
+            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+            self._done[key] = out
+        return Path(self._done[key])
+
+    def _questions(self, share: float) -> Path:
+        """Questions of the planted world with that share of text-answerable ones."""
+        folder = self.folder / f"planted-{share}"
+        if not folder.exists():
+            from vidground_core import Question, load_registry
+
+            loader = load_registry().get("dataset", "planted")
+            made = loader(loader.Config(size=150, share=share))
+            _write(folder, [row for row in made.load() if isinstance(row, Question)])
+        return folder
+
+    def _lettered(self) -> tuple[str, Path]:
+        """A nano taught to answer one question with letters, right ones and wrong ones; and that question, 64 times."""
+        from vidground_core import Question
+
+        folder = self.folder / "letters"
+        if not folder.exists():
+            _write(folder, [Question(f"letters-{number}", TEXT, "A, C", kind="free-form") for number in range(64)])
+            teach(self.folder / "lettered", TEXT, LETTERS)
+        return str(self.folder / "lettered"), folder
+
+
+TEXT = "which colors are first ? A. red B. green C. blue D. yellow"
+LETTERS = ("A , C", "A", "C", "B", "A , B", "D")
+
+
+def teach(folder: Path, text: str, answers: tuple[str, ...], steps: int = 80) -> None:
+    """Saves a nano checkpoint that answers `text` with one of `answers`, all about as likely."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from vidground_core.models import resolve_model
+
+    torch.manual_seed(0)
+    model, processor = (kind.from_pretrained(resolve_model("nano")) for kind in (AutoModelForImageTextToText, AutoProcessor))
+    prompt = processor.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True)
+    start = len(processor.tokenizer(prompt)["input_ids"])
+    rows = [processor.tokenizer(f"{prompt}{answer}<|im_end|>")["input_ids"] for answer in answers]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [processor.tokenizer.pad_token_id] * (width - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, :start] = -100
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def _write(folder: Path, questions: list[Any]) -> None:
+    from vidground_core import Question
+    from vidground_core.tables import TableWriter
+
+    with TableWriter(folder, Question) as out:
+        for each in questions:
+            out.add(each)
+
+
+def _apart(one: Path, other: Path) -> float:
+    from safetensors.torch import load_file
+
+    first_, second = (load_file(out / "checkpoint" / "model.safetensors") for out in (one, other))
+    return max(float((first_[name].float() - second[name].float()).abs().max()) for name in first_)
+
+
+def _pair(values: Any) -> tuple[Any, Any]:
+    one, other = values
+    return one, other
+
+
+def run_all(folder: Path, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The outcomes of all trials, or of those named, as plain data."""
+    lab = Lab(folder)
+    outcomes = []
+    for trial in TRIALS:
+        if not only or trial.method in only:
+            outcome = lab.outcome(trial)
+            holds = "holds" if outcome.holds else "DOES NOT HOLD"
+            sys.stderr.write(f"{trial.method}: {outcome.what}: {outcome.off:.4g} -> {outcome.on:.4g} ({holds})\n")
+            outcomes.append(asdict(outcome) | {"holds": outcome.holds})
+    return outcomes
