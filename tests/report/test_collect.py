@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,26 @@ def test_accuracy_is_that_of_the_results(data: ReportData) -> None:
     assert (score.correct, score.accuracy.n, score.accuracy.value) == (113, 300, 0.377)
     assert data.benchmarks[0].missing_media == {"start": 2, "full": 2, "filtered": 2}
     assert data.benchmarks[0].score("conflict", "start") is None
+
+
+def test_what_the_video_and_voting_gain_is_that_of_the_results(tmp_path: Path, directories: Any) -> None:
+    from vidground_core.report import render
+
+    row = {"n": 900, "accuracy": 0.5, "ordered": 0.57, "gain": 0.07, "interval": [0.02, 0.12], "relative": 0.14}
+    votes = {"n": 900, "mean_frames": 21.3, "mean_replies": 6.5, "unanimous": 0.61, "gain": {"value": -0.01, "interval": [-0.03, 0.01]}}
+    benchmark = {"name": "x", "frames": 8, "splits": {"full": directories.split(900, 0.57)}, "missing_media": 0}
+    benchmark |= {
+        "changed": {"shuffled": {"measures": "order_sensitivity", "splits": {"full": row}}},
+        "voting": {"splits": {"full": votes}},
+    }
+    directories.record(tmp_path, "eval", result={"benchmarks": [benchmark]})
+    data = collect(tmp_path)
+    order, voting = data.benchmarks[0].measures
+    assert (order.name, order.split, order.gain.value, order.gain.low, order.gain.n) == ("order sensitivity", "full", 0.07, 0.02, 900)
+    assert (voting.gain.value, voting.gain.high) == (-0.01, 0.01)
+    page = " ".join(re.sub(r"<[^>]+>", " ", render(data)).split())
+    assert f"order sensitivity full {tmp_path.name} 900 +7.0 [+2.0, +12.0] 57.0% as it is, 50.0% shuffled" in page
+    assert "−1.0 [−3.0, +1.0] 21.3 frames and 6.5 replies a question, 61% unanimous" in page
 
 
 def test_training_curves_skip_what_is_not_a_number(data: ReportData) -> None:

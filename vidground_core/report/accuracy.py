@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vidground_core.errors import RunDirectoryError
 from vidground_core.runs.directory import read_record
 
-from .data import BenchmarkReport, Estimate, SplitScore
+from .data import BenchmarkReport, Estimate, Measure, SplitScore
 
 _SPLITS = ("vg", "ta", "conflict", "full")
 _OUTCOMES = ("refused", "unparsed", "failed")
@@ -33,6 +33,7 @@ def _results(folder: Path) -> list[Mapping[str, Any]]:
         benchmarks = list(results.get("benchmarks", ()))
         for benchmark in benchmarks:
             _split_scores("", benchmark)
+            list(_measures("", benchmark))
             str(benchmark["name"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunDirectoryError(f"{path}: not the result of vg eval: {type(error).__name__}: {error}; run vg eval again") from error
@@ -45,6 +46,19 @@ def _split_scores(checkpoint: str, benchmark: Mapping[str, Any]) -> list[SplitSc
         for split, score in benchmark["splits"].items()
         if score.get("n") and score.get("accuracy") is not None
     ]
+
+
+def _measures(checkpoint: str, benchmark: Mapping[str, Any]) -> Iterator[Measure]:
+    """What the right video gains over a changed one, and voting over its first round."""
+    for condition, found in (benchmark.get("changed") or {}).items():
+        for split, row in found["splits"].items():
+            note = f"{100 * row['ordered']:.1f}% as it is, {100 * row['accuracy']:.1f}% {condition}"
+            gain = Estimate(row["gain"], *_interval(row), row["n"])
+            yield Measure(checkpoint, str(found["measures"]).replace("_", " "), split, gain, note)
+    for split, row in ((benchmark.get("voting") or {}).get("splits") or {}).items():
+        note = f"{row['mean_frames']:.1f} frames and {row['mean_replies']:.1f} replies a question, {100 * row['unanimous']:.0f}% unanimous"
+        gain = Estimate(row["gain"]["value"], *_interval(row["gain"]), row["n"])
+        yield Measure(checkpoint, "voting over its first frames", split, gain, note)
 
 
 def _no_answer(score: Mapping[str, Any]) -> float:
@@ -65,6 +79,7 @@ def _report(name: str, frames: int | None, by_checkpoint: Mapping[str, Mapping[s
         checkpoints=tuple(by_checkpoint),
         scores=tuple(scores),
         missing_media={checkpoint: _missing(benchmark) for checkpoint, benchmark in by_checkpoint.items() if _missing(benchmark)},
+        measures=tuple(found for checkpoint, benchmark in by_checkpoint.items() for found in _measures(checkpoint, benchmark)),
         notes=tuple(dict.fromkeys(str(note) for benchmark in by_checkpoint.values() for note in benchmark.get("notes") or ())),
     )
 

@@ -151,6 +151,17 @@ class SplitScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """What the video as it is, or voting, gains on one split: a difference of accuracies in −1..1; `note` says what over."""
+
+    checkpoint: str
+    name: str
+    split: str
+    gain: Estimate
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkReport:
     """All checkpoints on one benchmark at one number of frames; `missing_media` by checkpoint, `notes` of any of them."""
 
@@ -161,6 +172,7 @@ class BenchmarkReport:
     scores: tuple[SplitScore, ...]
     missing_media: Mapping[str, int]
     notes: tuple[str, ...]
+    measures: tuple[Measure, ...] = ()
 
     def score(self, split: str, checkpoint: str) -> SplitScore | None:
         """The score of that split and checkpoint, None where it was not measured."""
