@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,7 @@ def measure(folder: Path, *, seconds: float, seeds: int, lanes: int) -> dict[str
     vg = [sys.executable, "-m", "vidground_core.cli.app", "--json", "--quiet", "ablate", str(config), "--out", str(folder / "out")]
     done = subprocess.run(vg, env=environment, capture_output=True, text=True, check=False)
     ended = time.monotonic()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"vg ablate ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     trained = [json.loads(line) for line in (folder / "clock.jsonl").read_text().splitlines()]
@@ -123,6 +125,7 @@ def measure(folder: Path, *, seconds: float, seeds: int, lanes: int) -> dict[str
         "training": training,
         "evaluation": sum(evaluated) / len(evaluated),
         "own": standing,
+        "processor": used.ru_utime + used.ru_stime,
         "before": first - began,
         "after": ended - last,
     }
@@ -139,6 +142,12 @@ def rows_of(found: dict[str, float], *, seconds: float, lanes: int) -> list[dict
         {"what": f"{study}: scheduling, bookkeeping, statistics, page", "value": round(share, 4), **held},
         {"what": "the same a run", "value": round(each, 1), "unit": "ms", **plain},
         {"what": "the same in per cent of a training of a minute", "value": round(each / 600, 3), "unit": "%", **plain},
+        {
+            "what": "processor time of vg altogether, of training",
+            "value": round(found["processor"] / found["training"], 4),
+            "unit": "",
+            **plain,
+        },
         {"what": f"evaluation of {TEST} questions, a run", "value": round(found["evaluation"], 2), "unit": "s", **plain},
         {"what": "start of vg, detection and data conditions, once", "value": round(found["before"], 2), "unit": "s", **plain},
         {"what": "after the last training, with its evaluation, once", "value": round(found["after"], 2), "unit": "s", **plain},

@@ -90,7 +90,9 @@ def test_one_seed_gives_mcnemar_and_no_t_test() -> None:
 
 
 def test_mcnemar_within_each_seed() -> None:
-    found = arm_difference([Cell.of([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 0]], "abcdef")], [Cell.of([[0] * 6, [0, 1, 0, 1, 0, 1]], "abcdef")])
+    found = arm_difference(
+        [Cell.of([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 0]], "abcdef")], [Cell.of([[0] * 6, [0, 1, 0, 1, 0, 1]], "abcdef")]
+    )
     assert found.mcnemar_by_seed == pytest.approx((2 / 2**6, 1.0))
     assert (found.gained, found.lost, found.mcnemar) == (9, 3, None)
 
