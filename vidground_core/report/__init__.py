@@ -1,4 +1,4 @@
-"""The web page of a run: one self-contained HTML file, made by `write_report`."""
+"""The web page of a run, made by `write_report`: one HTML file, and past 20 MB of questions a folder beside it."""
 
 from pathlib import Path
 
