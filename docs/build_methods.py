@@ -100,26 +100,28 @@ def _provenance(results: Mapping[str, Any]) -> str:
     )
 
 
-def run(only: tuple[str, ...]) -> dict[str, Any]:
-    """Makes the results anew, or those of some methods."""
+def run(only: tuple[str, ...]) -> None:
+    """Makes the results anew, or those of some methods; each is written as it is done."""
     import torch
     import transformers
     import trl
-    from methods_runs import BASE, run_all
+    from methods_runs import BASE, outcomes
 
     torch.set_num_threads(1)
     # As in the worker: transformers warns of what trl calls in it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    with tempfile.TemporaryDirectory() as folder:
-        outcomes = run_all(Path(folder), only)
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["outcomes"] if only and RESULTS.is_file() else []
-    done = {outcome["method"]: outcome for outcome in [*kept, *outcomes]}
-    return {
+    done = {outcome["method"]: outcome for outcome in kept}
+    facts = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}",
         "base": {name: value for name, value in BASE.items() if name != "preset"},
-        "outcomes": [done[method.name] for method in METHODS if method.name in done],
     }
+    with tempfile.TemporaryDirectory() as folder:
+        for outcome in outcomes(Path(folder), only):
+            done[outcome["method"]] = outcome
+            values = facts | {"outcomes": [done[method.name] for method in METHODS if method.name in done]}
+            RESULTS.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -131,7 +133,7 @@ def main() -> None:
         unknown = [name for name in only if name not in TESTS]
         if unknown:
             parser.error(f"unknown method {unknown[0]!r}; there are: {', '.join(TESTS)}")
-        RESULTS.write_text(json.dumps(run(tuple(only)), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        run(tuple(only))
     PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
 
 

@@ -6,13 +6,22 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-STEPS = 12
-BASE: Mapping[str, Any] = {"preset": "nano", "prompts": 16 * STEPS, "save_steps": 1000, "sample_rows": 0, "video_check": 0, "seed": 0}
+STEPS, PROMPTS = 8, 8
+BASE: Mapping[str, Any] = {
+    "preset": "nano",
+    "prompts": PROMPTS * STEPS,
+    "prompts_per_step": PROMPTS,
+    "warmup_steps": 2,
+    "save_steps": 1000,
+    "sample_rows": 0,
+    "video_check": 0,
+    "seed": 0,
+}
 # The taught model answers in its first steps as it was taught, so the whole learning rate at once.
 QUICK: Mapping[str, Any] = {"lr": 5e-4, "warmup_steps": 0}
 Rows = list[dict[str, Any]]
@@ -94,7 +103,7 @@ TRIALS: tuple[Trial, ...] = (
         mean("clip_ratio/high_mean"),
         "lower",
         {"epsilon_high": 0.28},
-        common={"num_iterations": 4, "prompts": 16 * STEPS // 4},
+        common={"num_iterations": 4, "prompts": PROMPTS * STEPS // 4},
     ),
     Trial("dynamic-sampling", "groups without variance", mean("frac_reward_zero_std"), "lower", {"dynamic_sampling": 4}),
     Trial(
@@ -121,7 +130,7 @@ TRIALS: tuple[Trial, ...] = (
         mean("clip_ratio/region_mean"),
         "higher",
         {"importance_sampling_level": "sequence", "epsilon": 3e-4, "epsilon_high": 4e-4},
-        common={"num_iterations": 4, "prompts": 16 * STEPS // 4, "loss_type": "grpo"},
+        common={"num_iterations": 4, "prompts": PROMPTS * STEPS // 4, "loss_type": "grpo"},
     ),
     Trial(
         "t-grpo",
@@ -196,7 +205,7 @@ class Lab:
     def _extra(self, method: str) -> dict[str, Any]:
         if method != "cdpo":
             return {}
-        bias = self._run({"prompts": 16 * STEPS}, "bias")
+        bias = self._run({}, "bias")
         return {"reference": str(bias / "checkpoint")}
 
     def _run(self, settings: Mapping[str, Any], world: str) -> Path:
@@ -293,14 +302,12 @@ def _pair(values: Any) -> tuple[Any, Any]:
     return one, other
 
 
-def run_all(folder: Path, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The outcomes of all trials, or of those named, as plain data."""
+def outcomes(folder: Path, only: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """The outcomes of all trials, or of those named, as plain data, each as it is done."""
     lab = Lab(folder)
-    outcomes = []
     for trial in TRIALS:
         if not only or trial.method in only:
             outcome = lab.outcome(trial)
             holds = "holds" if outcome.holds else "DOES NOT HOLD"
             sys.stderr.write(f"{trial.method}: {outcome.what}: {outcome.off:.4g} -> {outcome.on:.4g} ({holds})\n")
-            outcomes.append(asdict(outcome) | {"holds": outcome.holds})
-    return outcomes
+            yield asdict(outcome) | {"holds": outcome.holds}
