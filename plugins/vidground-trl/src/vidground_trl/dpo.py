@@ -24,7 +24,7 @@ class TRLDPOConfig(TrainingOptions):
             **NANO,
             "prompts": 3200,
             "prompts_per_step": 32,
-            "lr": 2e-4,
+            "lr": 5e-4,
             "schedule": "linear",
             "warmup_steps": 5,
             "save_steps": 25,
