@@ -57,7 +57,9 @@ def test_a_format_reward_without_the_format_is_refused() -> None:
 
 
 def test_the_published_reward_without_its_tags_is_refused() -> None:
-    with pytest.raises(ValidationError, match="rewards = 'video-r1' reads <answer> tags; set answer_format = 'think', or rewards = 'strict'"):
+    with pytest.raises(
+        ValidationError, match="rewards = 'video-r1' reads <answer> tags; set answer_format = 'think', or rewards = 'strict'"
+    ):
         TRLGRPOConfig(rewards="video-r1")
     assert TRLGRPOConfig(rewards="video-r1", answer_format="think").rewards == "video-r1"
 

@@ -100,7 +100,9 @@ def test_the_check_is_off_where_it_is_not_wanted_or_there_is_nothing_to_exchange
 def test_sharded_weights_are_not_looked_at_and_it_says_what_does(check: Any, videos: list[Path], model: Any, said: Said) -> None:
     found = check([question(number, videos[number % 6]) for number in range(3)])
     assert found.after(trainer(model, is_fsdp_enabled=True)) == {}
-    assert said() == ["sharded weights are not looked at after training; `vg eval --changed mismatched` on the checkpoint measures the same gap"]
+    assert said() == [
+        "sharded weights are not looked at after training; `vg eval --changed mismatched` on the checkpoint measures the same gap"
+    ]
 
 
 def test_answers_in_tags_are_looked_for_in_tags(check: Any, videos: list[Path]) -> None:
