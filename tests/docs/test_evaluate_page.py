@@ -15,6 +15,7 @@ from vidground_core.experiments.gains import GAINS
 from vidground_core.plugins import load_registry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "evaluate-a-model.md").read_text(encoding="utf-8")
+TEMPLATE = Path(__file__).parents[2] / "docs" / "methods.template.txt"
 COMMANDS = [
     shlex.split(command)
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
@@ -37,6 +38,14 @@ def test_measures_and_constants() -> None:
     assert dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| `(\w+)` \|$", PAGE, re.MULTILINE)) == GAINS
     assert f"`eval.votes` answers ({SAMPLES})" in PAGE
     assert f"`eval.most_frames` ({MOST_FRAMES})" in PAGE
+
+
+def test_the_page_of_methods_has_the_same_numbers() -> None:
+    line = next(line for line in TEMPLATE.read_text(encoding="utf-8").splitlines() if "Sparse-to-dense voting" in line)
+    first, final = re.findall(r"(\d+\.\d) → (\d+\.\d)", line)[0]
+    section = PAGE.partition("## Vote at test time")[2]
+    assert re.search(rf"^planted:test +2 +full +120 +{final} ", section, re.MULTILINE)
+    assert re.search(rf"^planted:test +2 to 8 +full .* {first} ", section, re.MULTILINE)
 
 
 @pytest.mark.slow
