@@ -176,10 +176,12 @@ def test_hostile_texts_in_every_field_stay_texts(tmp_path: Path, directories: An
 
 def test_numbers_that_are_none_leave_the_page_whole(tmp_path: Path, directories: Any) -> None:
     result = directories.results()
-    for row in result["differences"]:
+    result["differences"][1] |= {"p_seeds": None, "mcnemar": 0.021}
+    for row in result["differences"][2:]:
         row |= {"points": 0.0, "interval": [0.0, 0.0], "p_adjusted": 1.0, "p_seeds": None, "detectable": None, "gained": 0, "lost": 0}
     directories.ablation(tmp_path, result)
     page = Page(render(collect(tmp_path)))
     assert page.open == []
     assert "0.0 [0.0, 0.0] 1.000 3" in page.words()
+    assert "1.000 McNemar 0.021 ±3.1 3" in page.words(), "of one seed"
     assert "same answers filtered against consensus, budget prompts" in page.words()

@@ -101,6 +101,8 @@ def test_each_of_several_benchmarks_has_its_rates(tmp_path: Path, directories: A
     ]
     assert all(detector.slices for detector in data.detectors)
     assert "blind-vlm on mvbench:b" in _page(render(data)).words()
+    assert data.set_aside is not None
+    assert data.set_aside.total == 10, "five rows of each"
 
 
 def test_bundles_of_videos_give_the_interval_of_videos(monkeypatch: pytest.MonkeyPatch) -> None:

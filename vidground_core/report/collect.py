@@ -48,7 +48,9 @@ def collect(directory: Path, browser: BrowserWriter | None = None) -> ReportData
         return _with_questions(base, places, runs, browser)
     if browser:
         browser.add_audits(places)
-    return replace(base, set_aside=SetAsideRows(places.set_aside).report(), browser=browser.finish() if browser else None)
+    return replace(
+        base, set_aside=SetAsideRows(places.set_aside, *places.audits.values()).report(), browser=browser.finish() if browser else None
+    )
 
 
 def _with_questions(base: ReportData, places: Places, runs: Mapping[Path, Mapping[str, Any]], browser: BrowserWriter | None) -> ReportData:

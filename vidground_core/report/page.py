@@ -80,7 +80,7 @@ def sections(data: ReportData) -> tuple[Section, ...]:
         (data.flow is not None, Section("flow", "flow", "From rows read to questions kept")),
         (bool(data.audits), Section("audit", "audit", "Accuracy without watching")),
         (bool(data.agreements) and bool(data.audits), Section("agreement", "agreement", "Agreement between judges")),
-        (bool(data.benchmarks), Section("accuracy", "accuracy", "Accuracy before and after")),
+        (bool(data.benchmarks), Section("accuracy", "accuracy", "Accuracy before and after" if _several_checkpoints(data) else "Accuracy")),
         (bool(data.detectors), Section("detectors", "detectors", "What the detectors say")),
         (bool(data.agreements) and not data.audits, Section("agreement", "agreement", "Agreement between detectors")),
         (bool(data.planted), Section("planted", "planted", "Detectors against the planted truth")),
@@ -90,6 +90,10 @@ def sections(data: ReportData) -> tuple[Section, ...]:
         (bool(data.steps), Section("settings", "settings", "Settings and versions")),
     )
     return tuple(section for there, section in present if there)
+
+
+def _several_checkpoints(data: ReportData) -> bool:
+    return any(len(benchmark.checkpoints) > 1 for benchmark in data.benchmarks)
 
 
 def facts(data: ReportData) -> tuple[Fact, ...]:

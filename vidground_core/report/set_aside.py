@@ -27,19 +27,20 @@ def top_reasons(counts: Counter[str]) -> tuple[Reason, ...]:
 
 
 class SetAsideRows:
-    """The rows of set_aside.jsonl in `folder`.
+    """The rows of set_aside.jsonl in `folders`; None stands for none.
 
     A row that names a medium of a question among the data was set aside late, when the medium was needed; `meet` finds those. The row
     of a repeated id names the data's file instead, and never became a question.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, *folders: Path | None) -> None:
         self.total = self.late_rows = self.late_questions = 0
         self._reasons: Counter[str] = Counter()
         self._shown: list[Mapping[str, str]] = []
         self._files: dict[str, Counter[str]] = {}
-        for row in read_objects(folder / "set_aside.jsonl") if folder else ():
-            self._add(row)
+        for folder in folders:
+            for row in read_objects(folder / "set_aside.jsonl") if folder else ():
+                self._add(row)
 
     def _add(self, row: Mapping[str, Any]) -> None:
         self.total += 1
