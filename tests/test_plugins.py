@@ -128,7 +128,7 @@ def test_a_missing_plugin_is_named_with_its_command() -> None:
         registry.get("trainer", "openrlhf-grpo")
     assert str(caught.value).startswith("unknown trainer 'openrlhf-grpo': it comes with vidground-openrlhf, which is not installed")
     assert "pip install vidground-openrlhf" in str(caught.value)
-    assert "there is: trl-grpo" in str(caught.value)
+    assert "there is: trl-dpo, trl-grpo, trl-rloo, trl-sft" in str(caught.value)
 
 
 def test_a_plugin_left_out_is_said_so() -> None:

@@ -92,7 +92,7 @@ def test_a_missing_trainer_plugin_is_one_error_with_its_command(vg: Vg, tmp_path
     ran = vg(*arguments, env={"VG_LOAD_PLUGINS": "transformers,trl"})
     assert ran.code == 2
     assert "unknown trainer 'openrlhf-grpo': it comes with vidground-openrlhf, which is" in ran.err
-    assert "there is: trl-grpo" in ran.err
+    assert "there is: trl-dpo, trl-grpo" in ran.err
     assert not (tmp_path / "out").exists()
 
 
