@@ -28,7 +28,7 @@ from .conftest import COLOURS, question
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 SETTINGS: dict[str, Any] = {"preset": "nano", "prompts": 8, "prompts_per_step": 4, "num_generations": 4, "save_steps": 100, "frames": 4}
-SETTINGS |= {"max_completion_length": 4, "lr": 3e-3, "warmup_steps": 0, "sample_rows": 0}
+SETTINGS |= {"max_completion_length": 4, "lr": 3e-3, "warmup_steps": 0, "sample_rows": 0, "video_check": 0}
 Train = Callable[..., Path]
 
 
