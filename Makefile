@@ -34,7 +34,7 @@ help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
 	@echo "make test   make the environment, then run the tests of the core and of the plugins"
 	@echo "make replication-small   a small version of the controlled experiment (about ten minutes on two cores); resumable"
-	@echo "make replication   the whole of it, with results and page written anew (about three hours on two cores); resumable"
+	@echo "make replication   the whole of it, with results and page written anew (about two hours on two cores); resumable"
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
 	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
 	@echo "make test-backends   test $(BACKENDS), one after the other, each in its own environment; make test-backend-NAME one (KEEP=1 keeps it)"
