@@ -110,8 +110,27 @@ def test_eval_reports_each_split(vg: Vg, tmp_path: Path) -> None:
 def test_a_dry_run_prints_the_plan_and_writes_nothing(vg: Vg, tmp_path: Path) -> None:
     plan = vg("run", "--out", tmp_path / "r", "--dry-run", "--json").json
     assert set(plan["train"]) == {"full", "filtered"}
-    assert all({"argv", "env", "files"} == set(arm) for arm in plan["train"].values())
+    assert all({"argv", "env", "files", "notes"} == set(arm) for arm in plan["train"].values())
     assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_of_a_training_on_gpus_says_what_memory_it_takes(vg: Vg, tmp_path: Path) -> None:
+    options = ("--set", "trainer.preset=paper", "--set", "trainer.processes=8", "--set", "trainer.parallel=fsdp2")
+    done = vg(
+        "train",
+        "planted",
+        "--trainer",
+        "trl-grpo",
+        "--model",
+        "Qwen/Qwen2.5-VL-7B-Instruct",
+        *options,
+        "--out",
+        tmp_path / "t",
+        "--dry-run",
+    )
+    assert "note: memory, estimated: about " in done.out
+    assert "accelerate.yaml:" in done.out
+    assert not (tmp_path / "t").exists()
 
 
 def test_kill_9_in_the_middle_of_detect_loses_and_repeats_nothing(tmp_path: Path, vg: Vg, detected: Path) -> None:
