@@ -24,7 +24,7 @@ from .conftest import question
 
 STEPS = 10
 SETTINGS: dict[str, Any] = {"preset": "nano", "prompts": 4 * STEPS, "prompts_per_step": 4, "micro_batch": 2, "save_steps": 3, "frames": 4}
-SETTINGS |= {"lr": 1e-3, "warmup_steps": 0, "schedule": "constant"}
+SETTINGS |= {"lr": 1e-3, "warmup_steps": 0, "schedule": "constant", "video_check": 0}
 
 
 def trainer(**changes: Any) -> TRLSFT:
