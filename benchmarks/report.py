@@ -154,6 +154,7 @@ def in_chromium(page_file: Path, browser: str) -> list[dict[str, Any]]:
             rows.append(row(f"search: {name}", median(seconds), "s", 0.2))
             slowest = max(slowest, median(busy))
         rows.append(row("processor time of the slowest search", slowest, "s", 0.2))
+        page.evaluate(_WATCH, "")
         begun = time.monotonic()
         page.click("#browser-rows .row >> nth=3")
         page.wait_for_selector("#browser-pane .detector")
