@@ -119,8 +119,9 @@ TRIALS: tuple[Trial, ...] = (
         "mean rollout length in the last quarter, tokens",
         last("completions/mean_length"),
         "lower",
-        {"overlong_penalty": 3.0, "overlong_buffer": 5},
-        common={**QUICK, "soft_reward": True},
+        {"overlong_penalty": 10.0, "overlong_buffer": 5},
+        # Against a reward for four tokens: without the penalty rollouts become long.
+        common={**QUICK, "soft_reward": True, "length_reward": 2.0, "length_min": 4, "length_max": 4},
         world="letters",
     ),
     Trial("dr-grpo", "gradient norm at the first step", first("grad_norm"), "lower", {"loss_type": "dr_grpo", "scale_rewards": "none"}),

@@ -20,6 +20,8 @@ from vidground_trl.methods.dynamic_sampling import Stream, without_variance
 from vidground_trl.methods.temporal import shuffled_clips
 from vidground_trl.methods.token_weights import token_weights
 
+# Rewards that lie closer together are equal but for rounding.
+EQUAL = 1e-6
 Row = dict[str, Any]
 Judge = Callable[[Sequence[Any], Sequence[Row]], list[float]]
 # Where trl's `_generate` has what in the tuple it returns, for what there is one of a rollout.
@@ -33,14 +35,23 @@ class MethodTrainer(GRPOTrainer):  # type: ignore[misc]
     def __init__(self, *, config: TRLGRPOConfig, seed: int, judge: Judge, stream: Stream, **arguments: Any) -> None:
         self.config, self.seed, self.judge, self.stream = config, seed, judge, stream
         self.rows: list[Row] = []
+        self.flat_share = 0.0
         super().__init__(**arguments)
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         self.rows = self._next_rows(len(inputs)) if self.config.dynamic_sampling else inputs
         output: dict[str, Any] = super()._generate_and_score_completions(self.rows)
+        self._metrics["train"]["frac_reward_zero_std"][-1:] = [self.flat_share]
         if self.config.token_weight > 1:
             output["advantages"] = output["advantages"].unsqueeze(1) * self._token_weights(output)
         return output
+
+    def _calculate_rewards(self, *given: Any) -> torch.Tensor:
+        """TRL's, and the share of groups whose rewards are equal: TRL's own takes rounding in a sum such as 1 + 0.3 for variance."""
+        rewards: torch.Tensor = super()._calculate_rewards(*given)
+        sums = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1).view(-1, self.num_generations)
+        self.flat_share = (sums.amax(1) - sums.amin(1) < EQUAL).float().mean().item()
+        return rewards
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         made: tuple[Any, ...] = super()._generate(prompts)
