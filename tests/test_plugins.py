@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vidground_core import plugins
 from vidground_core.errors import ConfigError, PluginError, UnknownComponentError
 from vidground_core.events import Event
 from vidground_core.plugins import BUILTIN, load_registry
@@ -122,7 +123,10 @@ def test_unknown_names_suggest_the_nearest() -> None:
         registry.get("detector", "blind-vlmm")
 
 
-def test_a_missing_plugin_is_named_with_its_command() -> None:
+def test_a_missing_plugin_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment where vidground-openrlhf was never installed."""
+    there = plugins._entry_points()
+    monkeypatch.setattr(plugins, "_entry_points", lambda: [entry for entry in there if entry.name != "openrlhf"])
     registry = load_registry(restrict="trl")
     with pytest.raises(UnknownComponentError) as caught:
         registry.get("trainer", "openrlhf-grpo")
