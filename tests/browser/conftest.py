@@ -21,9 +21,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 COLOURS = ("red", "green", "blue", "amber")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium; without one the test is skipped, but fails in continuous integration."""
+    """The system's Chromium; without one the test is skipped, but fails in continuous integration.
+
+    Not for the session: while it is open an event loop runs in this process, beside which other tests cannot run theirs.
+    """
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         reason = f"no browser: none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)"

@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from vidground_core.report import write_report
 
 Watch = Callable[..., Any]
+pytestmark = pytest.mark.xdist_group("browser")
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 
 

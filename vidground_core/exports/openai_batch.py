@@ -16,7 +16,6 @@ from vidground_core.exports.files import JsonLinesFile
 from vidground_core.exports.media import CannotExport
 from vidground_core.exports.rows import PromptConfig, RowExporter, asking
 from vidground_core.records import Clip, Media, Question
-from vidground_core.tables import question_row
 
 _MOST_LINES, _MOST_BYTES = 50_000, 200_000_000
 _QUALITY = 90
@@ -74,6 +73,8 @@ class OpenAIBatchExporter(RowExporter[OpenAIBatchConfig]):
         row = {"custom_id": question.id, "method": "POST", "url": "/v1/chat/completions", "body": body}
         self._count(len(orjson.dumps(row)) + 1)
         if self._questions is not None:
+            from vidground_core.tables import question_row  # imports pyarrow, which `vg --help` does without
+
             self._questions.add(question_row(question))
         return row
 

@@ -17,7 +17,6 @@ from vidground_core.exports.files import JsonLinesFile, RowFile
 from vidground_core.exports.media import CannotExport, MediaPaths
 from vidground_core.exports.prompting import AnswerForm, Asking, Task
 from vidground_core.records import Question
-from vidground_core.tables import question_row
 
 RECORD = "vidground"
 
@@ -126,6 +125,8 @@ class RowSink:
 
 def record_of(question: Question) -> str:
     """The whole question as JSON text: a canonical row, in the order of its keys."""
+    from vidground_core.tables import question_row  # imports pyarrow, which `vg --help` does without
+
     return orjson.dumps(question_row(question)).decode()
 
 
