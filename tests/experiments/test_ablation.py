@@ -40,6 +40,7 @@ def lot(*parts):
 
 class SkillConfig(TrainerConfig):
     prompts: int = 0
+    reference: str = ""
     look: bool = False
     gain: float = 0.3
 
@@ -58,7 +59,8 @@ class SkillTrainer(Trainer[SkillConfig]):
             log.with_name("seen.json").write_text(results)
         rows = list(read(job.data, Question))
         share = sum(row.tags["label"] == "vg" for row in rows) / len(rows)
-        skill = json.loads((Path(job.model) / "skill.json").read_text()) + self.config.gain * share + 0.02 * lot(job.seed)
+        start = self.config.reference or job.model
+        skill = json.loads((Path(start) / "skill.json").read_text()) + self.config.gain * share + 0.02 * lot(job.seed)
         (job.out / "checkpoint").mkdir(parents=True, exist_ok=True)
         (job.out / "checkpoint" / "skill.json").write_text(json.dumps(skill))
         return TrainResult(job.out / "checkpoint", 1, self.config.prompts, 10 * self.config.prompts)
@@ -244,6 +246,31 @@ def test_a_finished_ablation_takes_more_arms_and_seeds(world: World) -> None:
     assert arm(result, "gainful")["seeds"] == arm(result, "full")["seeds"] == [0, 1]
     with pytest.raises(TooManyFailuresError, match="gainful-50p-s0 said: .*made with other settings"):
         world.run(seeds=[0, 1], random_draws=1, arms=[{"name": "gainful", "trainer": {"gain": 0.6}}])
+
+
+def test_an_arm_goes_on_from_another_arms_checkpoint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filtered gains .3, so the arm that takes its checkpoint gains .15 more; two lanes, of which the second must wait."""
+    arms = [{"name": "second", "trainer": {"reference": "arm:filtered"}}]
+    monkeypatch.setenv("FAILING", "filtered-50p-s0")
+    with pytest.raises(TooManyFailuresError, match="2 runs failed: ") as failed:
+        world.run(seeds=[0], random_draws=1, arms=arms, parallel=2)
+    assert "second-50p-s0 said" in str(failed.value) or "filtered-50p-s0 said" in str(failed.value)
+    assert "second-50p-s0" not in world.trainings
+    monkeypatch.delenv("FAILING")
+    result = world.run(seeds=[0], random_draws=1, arms=arms, parallel=2)
+    assert world.trainings[-2:] == ["filtered-50p-s0", "second-50p-s0"]
+    folder = world.folder / "out" / "train"
+    skill = {run: json.loads((folder / run / "checkpoint" / "skill.json").read_text()) for run in ("filtered-50p-s0", "second-50p-s0")}
+    assert skill["second-50p-s0"] == pytest.approx(skill["filtered-50p-s0"] + 0.15 + 0.01, abs=0.012)
+    assert arm(result, "second")["trainer"]["reference"] == "arm:filtered"
+    assert results_of(world.folder / "out", world.assembly().registry) == result
+
+
+def test_an_arm_with_fewer_seeds_is_compared_on_those(world: World) -> None:
+    result = world.run(seeds=[0, 1], random_draws=1, arms=[{"name": "dear", "trainer": {"gain": 0.5}, "seeds": [1]}])
+    assert arm(result, "dear")["seeds"] == [1]
+    assert difference(result, "dear", "full")["seeds"] == 1
+    assert difference(result, "filtered", "full")["seeds"] == 2
 
 
 def test_two_budgets_share_the_runs_of_full(world: World) -> None:

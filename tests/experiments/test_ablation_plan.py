@@ -23,6 +23,7 @@ VIDGROUND_API = ">=1,<2"
 class CountedConfig(TrainerConfig):
     prompts: int = 0
     lr: float = 0.1
+    reference: str = ""
 
 class Counted(Trainer[CountedConfig]):
     name, version, Config = "counted", "1", CountedConfig
@@ -130,6 +131,28 @@ def test_before_sizes_are_known_each_budget_is_counted(registry: Registry) -> No
     assert keys(found) == ["full-10p-s0", *(key for arm, draw in arms for key in (f"{arm}-10p-s0{draw}", f"{arm}-vg-prompts-s0"))]
 
 
+def test_an_arm_may_have_fewer_seeds(registry: Registry) -> None:
+    made = plan(planner(registry, arms=[{"name": "dear", "trainer": {"lr": 1}, "seeds": [2, 0]}], seeds=[0, 1, 2], prompts=10, controls=False,
+                        against=[]))  # fmt: skip
+    assert keys(made) == ["dear-10p-s2", "dear-10p-s0"]
+
+
+def test_an_arm_takes_another_arms_checkpoint_of_the_same_seed(registry: Registry) -> None:
+    """It is trained after it, whatever the order of the file; the budget is the first, so that both budgets can share runs."""
+    arms = [{"name": "repelled", "data": "full", "trainer": {"reference": "arm:ta-only"}}, {"name": "ta-only", "data": "ta-only"}]
+    made = plan(planner(registry, arms=arms, seeds=[3, 4], budgets=["prompts", "vg-prompts"], prompts=10, controls=False, against=[]),
+                grounded=0.6)  # fmt: skip
+    assert keys(made) == ["ta-only-10p-s3", "ta-only-10p-s4", "repelled-10p-s3", "repelled-10p-s4"]
+    assert [run.needs for run in made.runs[2:]] == [{"reference": "ta-only-10p-s3"}, {"reference": "ta-only-10p-s4"}]
+
+
+def test_an_arm_whose_needed_arm_is_not_trained_is_said(registry: Registry) -> None:
+    arms = [{"name": "repelled", "trainer": {"reference": "arm:ta-only"}}]
+    made = plan(planner(registry, arms=arms, seeds=[0], prompts=10), ta_only=(0, 0))
+    assert "arm 'repelled' is not trained: trainer.reference needs the arm 'ta-only', which is not trained" in made.notes
+    assert "repelled" not in {use.arm for use in made.uses}
+
+
 def test_an_empty_condition_is_said_and_not_trained(registry: Registry) -> None:
     made = plan(planner(registry, seeds=[0], prompts=10), ta_only=(0, 0))
     assert made.notes == ("arm 'ta-only' is not trained: its data condition keeps no question",)
@@ -149,6 +172,19 @@ def test_an_empty_condition_is_said_and_not_trained(registry: Registry) -> None:
         ({"parallel": 2, "devices": ["0"]}, "parallel = 2 with devices for 1 lanes; name the devices of each lane"),
         ({"arms": [{"name": "x", "data": 5}]}, "arm 'x': data = 5: expected full, filtered, random-matched, ta-only, a policy"),
         ({"arms": [{"name": "x", "data": "fulll"}]}, "unknown filter 'fulll'"),
+        ({"arms": [{"name": "x", "seeds": [0, 7]}]}, "arm 'x': seed 7 is none of the study's, 0, 1, 2"),
+        (
+            {"arms": [{"name": "x", "trainer": {"reference": "arm:ta-onyl"}}]},
+            "arm 'x': trainer.reference names the arm 'ta-onyl', which is none; did you mean 'ta-only'?",
+        ),
+        (
+            {"arms": [{"name": "x", "trainer": {"reference": "arm:y"}}, {"name": "y", "trainer": {"reference": "arm:x"}}]},
+            "the arms x → y → x wait for each other's checkpoints",
+        ),
+        (
+            {"arms": [{"name": "x", "trainer": {"reference": "arm:y"}}, {"name": "y", "seeds": [1]}]},
+            "arm 'x': trainer.reference needs the arm 'y' with seed 0, which it has not",
+        ),
         ({"arms": [{"name": "x", "trainer": {"lrr": 1}}]}, "unknown option 'lrr'; did you mean 'lr'?"),
         ({"arms": [{"name": "x", "trainer": {"prompts": 1}}]}, "trainer.prompts is the arms' common budget; set ablation.prompts instead"),
         (

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from vidground_core.errors import RunDirectoryError, TooManyFailuresError, VidGroundError
+from vidground_core.errors import InputError, RunDirectoryError, TooManyFailuresError, VidGroundError
 from vidground_core.experiments.ablation_plan import FILTERED, FULL, Condition, Plan, Planner, Run, Size
 from vidground_core.experiments.ablation_results import START, Collector
 from vidground_core.experiments.ablation_tables import write_tables
@@ -196,7 +196,11 @@ class _Lanes:
         failures: dict[str, str] = {}
         with ThreadPoolExecutor(settings.parallel, thread_name_prefix="lane") as pool:
             work = {pool.submit(self._on, devices, self._start): START}
-            work |= {pool.submit(self._on, devices, self._one, run): run.key for run in self.plan.runs}
+            trained: dict[str, Future[None]] = {}
+            # A run waits only for runs that were submitted before it, so that lanes never all wait.
+            for run in self.plan.runs:
+                trained[run.key] = pool.submit(self._after, trained, devices, run)
+                work[trained[run.key]] = run.key
             try:
                 for finished in as_completed(work):
                     self._heed(finished, work[finished], failures)
@@ -216,6 +220,15 @@ class _Lanes:
             failures[key] = str(error)
             self.context.note(f"{key} failed: {error}")
 
+    def _after(self, trained: Mapping[str, Future[None]], devices: SimpleQueue[str], run: Run) -> None:
+        """A run, once those are done whose checkpoints it needs."""
+        for option, key in run.needs.items():
+            try:
+                trained[key].result()
+            except VidGroundError as error:
+                raise InputError(f"trainer.{option} needs the checkpoint of {key}, which failed") from error
+        self._on(devices, self._one, run)
+
     def _on(self, devices: SimpleQueue[str], work: Any, *arguments: Any) -> None:
         device = devices.get()
         try:
@@ -231,7 +244,9 @@ class _Lanes:
         done = is_finished(self.out / "train" / run.key) and is_finished(self.out / "eval" / run.key)
         settings = self.planner.assembly.settings
         section = settings.run.model_copy(update={"threads": self.planner.settings.threads})
-        settings = settings.model_copy(update={"trainer": dict(run.trainer), "seed": run.seed, "run": section})
+        checkpoints = {option: read_record(self.out / "train" / key)["result"]["checkpoint"] for option, key in run.needs.items()}
+        trainer = {**run.trainer, **checkpoints}
+        settings = settings.model_copy(update={"trainer": trainer, "seed": run.seed, "run": section})
         folder = self.out / "train" / run.key
         request = TrainRequest(str(data_folder(self.out, run.condition)), folder, devices=device, stop=self.stop)
         spent = {"training_s": 0.0, "evaluation_s": 0.0}

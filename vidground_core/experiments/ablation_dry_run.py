@@ -54,6 +54,7 @@ def _planned(run: Run, plan: Plan, out: Path, cost: Mapping[str, float]) -> dict
     facts = {"run": run.key, "data": run.condition.name, "seed": run.seed, "trainer": run.trainer["name"], "prompts": run.prompts}
     return facts | {
         "used_by": uses,
+        "needs": list(run.needs.values()),
         "done": is_finished(out / "train" / run.key) and is_finished(out / "eval" / run.key),
         "tokens": _scaled([run], cost.get("tokens")),
         "gpu_hours": _scaled([run], cost.get("hours")),

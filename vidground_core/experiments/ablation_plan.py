@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vidground_core.errors import ConfigError, nearest
+from vidground_core.experiments.ablation_links import in_order, links
 from vidground_core.experiments.ablation_settings import ArmSettings, Budget
 from vidground_core.experiments.assembly import Assembly, described
 from vidground_core.filters.base import Filter
@@ -47,13 +48,17 @@ class Size:
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its evaluation. `key` names its folders; several arms and budgets may use it."""
+    """One training and its evaluation. `key` names its folders; several arms and budgets may use it.
+
+    `needs` are options of the trainer whose value is the checkpoint of another run, by that run's key.
+    """
 
     key: str
     condition: Condition
     trainer: Mapping[str, Any]
     seed: int
     prompts: int
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Plan:
-    """`runs` in the order of their worth, `uses` of them, and why some arms have no run under a budget."""
+    """`runs` in the order of their worth, each after those it needs, `uses` of them, and why some arms have no run under a budget."""
 
     runs: tuple[Run, ...]
     uses: tuple[Use, ...]
@@ -89,6 +94,7 @@ class Planner:
         self._check_against()
         self._conditions = {arm.name: self._of_arm(arm) for arm in self.arms}
         self._trainers = {arm.name: self._trainer(arm) for arm in self.arms}
+        self._ordered = in_order(self.arms, self._trainers, self.settings.seeds)
         for condition in self.conditions():
             self.filters(condition)
 
@@ -161,14 +167,15 @@ class Planner:
         runs: dict[str, Run] = {}
         uses: list[Use] = []
         notes: list[str] = []
-        for arm in self.arms:
+        for arm in self._ordered:
             for budget in self.settings.budgets:
                 for condition, seed in self._drawn(arm):
                     prompts = self._prompts(arm, budget, condition, sizes)
-                    if isinstance(prompts, str):
-                        notes.append(prompts)
+                    needs = self._needs(arm, seed, uses)
+                    if isinstance(prompts, str) or isinstance(needs, str):
+                        notes.append(prompts if isinstance(prompts, str) else str(needs))
                         continue
-                    run = self._run(arm, condition, seed, prompts)
+                    run = self._run(arm, condition, seed, prompts, needs)
                     signature = self._signature(run, sizes[condition.name])
                     if budget == "vg-prompts" and not sizes[condition.name].known:
                         # Not as many prompts as under the other budget, though nobody knows yet how many.
@@ -181,7 +188,7 @@ class Planner:
 
     def _drawn(self, arm: ArmSettings) -> Iterator[tuple[Condition, int]]:
         """Each seed with the conditions it is trained on: with fewer seeds than draws, a seed takes several."""
-        conditions, seeds = self._conditions[arm.name], self.settings.seeds
+        conditions, seeds = self._conditions[arm.name], arm.seeds or self.settings.seeds
         for index in range(max(len(conditions), len(seeds))):
             yield conditions[index % len(conditions)], seeds[index % len(seeds)]
 
@@ -196,10 +203,20 @@ class Planner:
             return f"arm {arm.name!r} is not trained under the budget vg-prompts: it has no grounded question"
         return max(1, round(prompts * full.share / size.share))
 
-    def _run(self, arm: ArmSettings, condition: Condition, seed: int, prompts: int) -> Run:
+    def _needs(self, arm: ArmSettings, seed: int, uses: Sequence[Use]) -> dict[str, str] | str:
+        """The runs whose checkpoints this arm's trainer is given, by option; a sentence where one of them is not trained."""
+        found = {}
+        for option, name in links(self._trainers[arm.name]).items():
+            trained = runs_of(uses, name, self.settings.budgets[0]).get(seed)
+            if not trained:
+                return f"arm {arm.name!r} is not trained: trainer.{option} needs the arm {name!r}, which is not trained"
+            found[option] = trained[0].key
+        return found
+
+    def _run(self, arm: ArmSettings, condition: Condition, seed: int, prompts: int, needs: Mapping[str, str]) -> Run:
         draw = condition.name.removeprefix(f"{RANDOM}-") if condition.name.startswith(f"{RANDOM}-") else ""
         key = f"{arm.name}-{prompts}p-s{seed}" + (f"-d{draw}" if draw else "")
-        return Run(key, condition, {**self._trainers[arm.name], "prompts": prompts}, seed, prompts)
+        return Run(key, condition, {**self._trainers[arm.name], "prompts": prompts}, seed, prompts, needs)
 
     def _signature(self, run: Run, size: Size) -> str:
         """What makes two runs one: the questions in their order (or the policies, where they are not known), the trainer, and the seed."""

@@ -22,7 +22,14 @@ class ArmSettings(ComponentConfig):
         description="full, filtered (the run's filter), random-matched, ta-only, or a policy, or a list of policies, with their options.",
     )
     trainer: dict[str, Any] = Field(
-        default_factory=dict, description="Options of this arm on top of the run's trainer; `name` takes another trainer in its place."
+        default_factory=dict,
+        description=(
+            "Options of this arm on top of the run's trainer; `name` takes another trainer in its place. The value arm:NAME stands for the"
+            " checkpoint of that arm with the same seed under the first budget, which is trained before."
+        ),
+    )
+    seeds: tuple[int, ...] | None = Field(
+        None, min_length=1, description="Which of the study's seeds this arm is trained with; all by default."
     )
 
     @field_validator("name")
@@ -78,6 +85,10 @@ class AblationSettings(ComponentConfig):
                 raise ValueError(f"the {what} {twice[0]!r} is there twice")
         if self.devices and self.parallel > len(self.devices):
             raise ValueError(f"parallel = {self.parallel} with devices for {len(self.devices)} lanes; name the devices of each lane")
+        for arm in self.arms:
+            foreign = [seed for seed in arm.seeds or () if seed not in self.seeds]
+            if foreign:
+                raise ValueError(f"arm {arm.name!r}: seed {foreign[0]} is none of the study's, {', '.join(map(str, self.seeds))}")
         tag, equals, value = self.grounded.partition("=")
         if self.grounded != "filtered" and not (tag and equals and value):
             raise ValueError(f"grounded = {self.grounded!r}: expected filtered, or TAG=VALUE such as label=vg")

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from vidground_openrlhf.launch import TrainingError, follow
 
-SLEEPER = "import time, sys; print('vidground: up', flush=True); time.sleep(60)"
+# Its handler is set because a shell without job control starts what it puts in the background with SIGINT ignored.
+SLEEPER = (
+    "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); print('vidground: up', flush=True); time.sleep(60)"
+)
 
 
 def run(code: str, log: Path, stop: threading.Event | None = None) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +31,8 @@ def version(name):
 print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
 _TIMEOUT = 60
+# The most that Ray's state API lists at once; without a limit it lists 100.
+_MOST_NODES = 10_000
 
 
 def interpreter_problems(python: str, flags: Sequence[str]) -> list[str]:
@@ -94,7 +95,7 @@ def _cluster_problem(config: OpenRLHFConfig) -> str:
     wanted = config.nodes * config.gpus
     try:
         there = cluster_gpus(config.ray_address)
-    except (OSError, ValueError, KeyError, urllib.error.URLError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"ray_address = {config.ray_address!r}: no Ray dashboard answers there ({error}); start the cluster, or give its dashboard."
     if there >= wanted:
         return ""
@@ -102,13 +103,16 @@ def _cluster_problem(config: OpenRLHFConfig) -> str:
 
 
 def cluster_gpus(address: str) -> float:
-    """GPUs of a Ray cluster, from its dashboard; raises OSError where none answers."""
+    """GPUs of a Ray cluster's living nodes, by the state API of its dashboard; raises OSError where none answers.
+
+    The nodes say it as soon as they have joined. The autoscaler's report in `/api/cluster_status` is empty until seconds after the start.
+    """
     if not address.startswith(("http://", "https://")):
         raise ValueError("an address begins with http:// or https://")
-    with urllib.request.urlopen(f"{address.rstrip('/')}/api/cluster_status?format=0", timeout=10) as answer:  # noqa: S310 - checked above
-        status: dict[str, Any] = json.load(answer)
-    usage = status["data"]["clusterStatus"]["loadMetricsReport"]["usage"]
-    return float(usage.get("GPU", (0, 0))[1])
+    with urllib.request.urlopen(f"{address.rstrip('/')}/api/v0/nodes?limit={_MOST_NODES}", timeout=10) as answer:  # noqa: S310 - checked above
+        listed: dict[str, Any] = json.load(answer)
+    nodes = listed["data"]["result"]["result"]
+    return sum(float(node["resources_total"].get("GPU", 0)) for node in nodes if node["state"] == "ALIVE")
 
 
 def model_problem(model: str) -> str:
