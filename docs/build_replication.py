@@ -130,7 +130,10 @@ def _dropped(study: Mapping[str, Any]) -> str:
 
 def _tables(study: Mapping[str, Any]) -> dict[str, str]:
     found = {"data": claims.data_table(study), "variance": claims.variance_table(study)}
+    found["methods"] = claims.method_table(study)
     for budget in claims.BUDGETS:
+        found[f"methods_headline_{budget}"] = [claims.methods_headline(study, budget)]
+        found[f"methods_{budget}"] = claims.method_claims(study, budget)
         found[f"accuracy_{budget}"] = claims.accuracy_table(study, budget)
         found[f"seeds_{budget}"] = claims.seed_table(study, budget)
         for against in ("full", "filtered", "sft-full"):

@@ -121,6 +121,50 @@ def answers(result: Result) -> list[str]:
     return [*lines, *(f"| {asked} | {claim(difference(result, *pair))} |" for asked, *pair in questions)]
 
 
+def methods(result: Result) -> dict[str, Mapping[str, Any]]:
+    """The arms that train on everything by another method than `full`, with their options; SFT has a filtered arm of its own."""
+    named = result["config"]["ablation"]["arms"]
+    return {arm["name"]: arm["trainer"] for arm in named if arm["data"] == "full" and arm["trainer"] and arm["name"] != "sft-full"}
+
+
+def method_table(result: Result) -> list[str]:
+    """What each method changes of plain GRPO."""
+    lines = ["| arm | options on top of the preset `nano` | seeds |", "|---|---|---|"]
+    done = {arm["name"]: len(arm["seeds"]) for arm in arms(result, "prompts")}
+    for name, options in methods(result).items():
+        said = ", ".join(f"`{key}: {value}`" for key, value in options.items() if key != "preset")
+        lines.append(f"| `{name}` | {said} | {done.get(name, 0) or NOT_RUN} |")
+    return lines
+
+
+def methods_headline(result: Result, budget: str) -> str:
+    """Whether GRPO on the filtered set beats more complex methods on everything, on VG and on conflict questions, under one budget."""
+    said = []
+    for place in ("VG", "conflict"):
+        groups: dict[str, list[str]] = {"ahead": [], "behind": [], "open": []}
+        for name in methods(result):
+            each = difference(result, "filtered", name, place, budget)
+            if each is not None:
+                certain = finding(each) == BEYOND_NOISE
+                groups[("ahead" if each["points"] > 0 else "behind") if certain else "open"].append(f"`{name}`")
+        if not any(groups.values()):
+            return f"With {BUDGETS[budget]}: {NOT_RUN}."
+        words = {"ahead": "ahead of", "behind": "behind", "open": "not told from"}
+        parts = [f"{words[key]} {', '.join(names)}" for key, names in groups.items() if names]
+        said.append(f"on {place} {'; '.join(parts)}")
+    return f"With {BUDGETS[budget]}, `filtered` (plain GRPO) is, beyond noise, {', and '.join(said)}."
+
+
+def method_claims(result: Result, budget: str) -> list[str]:
+    """Every method against plain GRPO on the filtered set, and against plain GRPO on everything."""
+    lines = ["| filtered against | VG | conflict |", "|---|---|---|"]
+    for name in methods(result):
+        found = [difference(result, "filtered", name, place, budget) for place in ("VG", "conflict")]
+        if any(found):
+            lines.append(f"| `{name}` | {' | '.join(claim(each) for each in found)} |")
+    return lines if len(lines) > 2 else [f"{NOT_RUN.capitalize()}."]
+
+
 def accuracy_table(result: Result, budget: str) -> list[str]:
     """Accuracy of each arm in per cent with its interval, and the lowest and highest seed."""
     lines = [f"| arm | seeds | prompts | {' | '.join(PLACES)} |", f"|---|---|---|{'---|' * len(PLACES)}"]

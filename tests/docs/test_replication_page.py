@@ -79,6 +79,34 @@ def test_dilution_is_told_from_effect(claims: ModuleType, studies: dict[str, Any
     assert "there is no gain on VG for dilution to explain" in claims.dilution(none)
 
 
+def test_methods_are_judged_by_the_numbers(claims: ModuleType, studies: dict[str, Any]) -> None:
+    """The difference of an arm to `filtered` is said from the side of `filtered`."""
+    study = copy.deepcopy(studies["study"])
+    study["config"]["ablation"]["arms"] = [
+        {"name": "full", "data": "full", "trainer": {}},
+        {"name": "sft-full", "data": "full", "trainer": {"name": "trl-sft"}},
+        *({"name": name, "data": "full", "trainer": {"lr": 1}} for name in ("worse", "unknown", "missing")),
+    ]
+    (model,) = [e for e in study["differences"]
+                if (e["arm"], e["against"], e["split"], e["budget"]) == ("filtered", "full", "vg", "prompts")]  # fmt: skip
+    numbers = {"worse": {**CERTAIN, "points": -5.0, "interval": [-8.0, -2.0]}, "unknown": {"p_adjusted": 0.7, "detectable": 4.0}}
+    places = {"vg": "planted:test", "conflict": "planted:conflict"}
+    study["differences"] = [
+        {**model, "split": split, "benchmark": benchmark, "arm": name, "against": "filtered", **values}
+        for name, values in numbers.items()
+        for split, benchmark in places.items()
+    ]
+    assert list(claims.methods(study)) == ["worse", "unknown", "missing"]
+    said = claims.methods_headline(study, "prompts")
+    assert said == ("With equal prompts, `filtered` (plain GRPO) is, beyond noise, on VG ahead of `worse`; not told from `unknown`, "
+                    "and on conflict ahead of `worse`; not told from `unknown`.")  # fmt: skip
+    assert claims.methods_headline(study, "vg-prompts") == "With equal VG prompts: not run yet."
+    first, second = claims.method_claims(study, "prompts")[2:]
+    assert first.startswith("| `worse` | +5.0 points [+2.0, +8.0], beyond noise")
+    assert "no difference shown" in second
+    assert claims.method_claims(study, "vg-prompts") == ["Not run yet."]
+
+
 def test_bold_means_beyond_noise(claims: ModuleType, studies: dict[str, Any]) -> None:
     (row,) = [
         line for line in claims.difference_table(changed(studies["study"], "vg", **CERTAIN), "full", "prompts") if "`filtered`" in line
