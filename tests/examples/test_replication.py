@@ -60,8 +60,11 @@ def test_the_study_has_the_arms_and_seeds_that_it_promises(registry: Registry) -
     settings = assembly(registry, "replication").settings.ablation
     names = [arm.name for arm in settings.all_arms()]
     grpo = ["full", "filtered", "consensus", "guess-corrected", "random-matched", "ta-only", "oracle"]
-    assert names == [*grpo, "sft-full", "sft-filtered"]
+    methods = {"dapo", "dr-grpo", "gspo", "t-grpo", "tw-grpo", "cdpo", "dpo"}
+    assert names[:9] == [*grpo, "sft-full", "sft-filtered"]
+    assert set(names[9:]) == methods
     assert len(settings.seeds) >= 5
+    assert {(arm.data, len(arm.seeds or settings.seeds)) for arm in settings.arms if arm.name in methods} == {("full", 3)}
     assert settings.budgets == ("prompts", "vg-prompts")
     assert 3000 <= settings.prompts <= 5000
     assert settings.random_draws >= 3
