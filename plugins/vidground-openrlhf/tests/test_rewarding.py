@@ -37,6 +37,10 @@ CHOICE = label_of("q1", "multiple choice", "a dog", ("a cat", "a dog"))
         ("<think><answer>B</answer></think>", 0.0),
         ("<answer>A</answer><answer>B</answer>", 0.0),
         ("<answer>B</answer><answer>B</answer>", 0.0),
+        ("</think><answer>B</answer>", 0.0),
+        ("<think>a</think><think>b</think><answer>B</answer>", 0.0),
+        ("<think>maybe <answer>B</answer>", 0.0),
+        ("<answer>B</answer><think>a</think>", 0.0),
         # A reply that opens a turn of its own is still one reply.
         (f"<answer>A</answer>{HEADER}<answer>B</answer>", 0.0),
     ],
@@ -59,6 +63,13 @@ def test_the_format_counts_beside_accuracy_but_not_into_the_score() -> None:
     found = reward("<think>hm</think><answer>A</answer>", CHOICE, format_reward=0.5)
     assert (found["rewards"], found["scores"], found["extra_logs"]["format"]) == (0.5, 0.0, 1.0)
     assert reward("<answer>B</answer>", CHOICE, format_reward=0.5)["rewards"] == 1.0
+
+
+def test_thinking_that_the_chat_template_opens_is_the_replys_own() -> None:
+    header, prompt = f"{HEADER}<think>\n", f"{PROMPT}<think>\n"
+    for reply, found in (("hm</think><answer>B</answer>", (1.0, 1.0)), ("<think>hm</think><answer>B</answer>", (0.0, 0.0))):
+        given = Rewarder(header, format_reward=0.5)([prompt + reply], [prompt], [CHOICE])
+        assert (given["scores"], given["extra_logs"]["format"]) == found
 
 
 def test_published_rules_keep_their_holes() -> None:

@@ -15,7 +15,7 @@ from vidground_trl.methods.dynamic_sampling import Stream, without_variance
 from vidground_trl.methods.length import in_window
 from vidground_trl.methods.overlong import soft_overlong
 from vidground_trl.methods.soft_reward import has_several, letters, soft, with_soft
-from vidground_trl.methods.temporal import shuffled_clips, temporal
+from vidground_trl.methods.temporal import mean_judged, shuffled_clips, temporal
 from vidground_trl.methods.token_weights import token_weights
 from vidground_trl.rewards import RewardRow, strict
 
@@ -153,6 +153,21 @@ def test_the_soft_reward_leaves_other_rows_as_they_are() -> None:
 def test_groups_without_variance() -> None:
     assert without_variance([0, 0, 1, 0, 1, 1, 0.5, 0.5], group=2) == [0, 2, 3]
     assert without_variance([0.3, 0.4], group=2) == []
+
+
+def test_rollouts_that_were_not_judged_have_no_part_in_a_groups_variance() -> None:
+    """None is neither 0 nor 1: a group varies by those that were judged, and one without any teaches nothing."""
+    assert without_variance([None, 1, 0, None, 0, None, None, None, 1, 1, None, 1], group=4) == [1, 2]
+
+
+def test_rollouts_that_were_not_judged_earn_nothing_that_hangs_on_accuracy() -> None:
+    # .5 of the two that were judged, not .25 of four; against .6 on shuffled frames .8 of it is .48.
+    assert temporal([1, None, 0, None], [0.6] * 4, ratio=0.8, group=4) == [1, None, 0, None]
+    assert temporal([None, None], [0.0, 0.0], ratio=0.8, group=2) == [None, None]
+    assert temporal([1, 1], [None, None], ratio=0.8, group=2) == [0, 0]
+    assert in_window([1, 1, None, 0], [5, 9, 5, 5], window=(5, 5), group=4) == [1, 0, None, 0]
+    assert in_window([1, None], [5, 5], window=(5, 5), group=2) == [0, None]
+    assert (mean_judged([1, None, 0, 1]), mean_judged([None]), mean_judged([])) == (2 / 3, None, None)
 
 
 def test_the_stream_hands_out_each_place_once_and_ends_before_a_part_of_a_step() -> None:

@@ -333,6 +333,76 @@ def test_a_reference_that_does_not_fit_is_refused(train: Train, tiny: Callable[[
         train(beta=-0.01, reference=str(tiny("qwen3_vl")))
 
 
+PARTIAL = """
+from vidground_trl.rewards import strict
+
+def colours(completion, row):
+    # No word on yellow, and none on rows of green.
+    return None if "yellow" in completion or row.gold == "green" else strict(completion, row)
+
+def silent(completion, row):
+    return None
+"""
+
+
+@pytest.fixture
+def partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A third party's module of rewards that have no word on some rollouts, or on any."""
+    (tmp_path / "partial_rewards.py").write_text(PARTIAL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "partial_rewards"
+
+
+def test_rewards_without_a_word_on_some_rollouts(partial: str, data: Path, answering: Path, tmp_path: Path) -> None:
+    """With all methods that look at accuracies: rows of green are never judged, so their groups are replaced where that is on."""
+    changes = {"temporal_reward": 0.3, "length_reward": 0.2, "length_min": 1, "length_max": 4, "scale_rewards": "none", "sample_rows": 4}
+    rows = {}
+    for rounds in (0, 4):
+        out = tmp_path / str(rounds)
+        out.mkdir()
+        run = GRPORun(job(data, answering, rewards=f"{partial}:colours", dynamic_sampling=rounds, prompts=24, **changes), out)
+        assert run.train() == 0
+        rows[rounds] = metrics(out)
+        samples = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+        words = [pair for row in samples for pair in zip(row["completions"], row["rewards"]["accuracy"], strict=True)]
+        assert {value for text, value in words if "yellow" in text} == {None}
+        assert {0.0, 1.0} < {value for _, value in words}
+    assert sum(row["dynamic_sampling/replaced"] for row in rows[4]) > 0
+    assert mean_of(rows[4], "frac_reward_zero_std") < mean_of(rows[0], "frac_reward_zero_std")
+    # A group without a word is flat, and no reward of 0 that the others would stand out from.
+    assert all(row["frac_reward_zero_std"] > 0 for row in rows[0])
+
+
+def test_a_reward_without_a_word_on_anything(partial: str, data: Path, answering: Path, tmp_path: Path, capsys: Any) -> None:
+    settings = job(data, answering, rewards=f"{partial}:silent", dynamic_sampling=1, temporal_reward=0.3, weight_decay=0.0)
+    assert GRPORun(settings, tmp_path).train() == 0
+    first, *_ = metrics(tmp_path)
+    assert (first["frac_reward_zero_std"], first["dynamic_sampling/replaced"], first["grad_norm"]) == (1, 0, 0)
+    assert "reward" not in first
+    assert "step 1/2: reward none, no rollout was judged, zero-variance groups 100%" in capsys.readouterr().out
+
+
+def test_thinking_that_the_chat_template_opens_belongs_to_the_completion(
+    data: Path, answering: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Qwen3-VL-Thinking's does: rewards see the whole, samples what the model wrote; without tags in the answer nothing is added."""
+    (tmp_path / "opened_rewards.py").write_text("def opened(completion, row):\n    return float(completion.startswith('<think>'))\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = shutil.copytree(answering, tmp_path / "model")
+    template = (model / "chat_template.jinja").read_text()
+    (model / "chat_template.jinja").write_text(template + "{% if add_generation_prompt %}<think>\n{% endif %}")
+    for form, rewarded in (("think", 1.0), ("plain", 0.0)):
+        out = tmp_path / form
+        out.mkdir()
+        assert GRPORun(job(data, model, rewards="opened_rewards:opened", answer_format=form, prompts=4, sample_rows=1), out).train() == 0
+        assert metrics(out)[0]["rewards/accuracy/mean"] == rewarded
+        assert "<think>" not in (out / "samples.jsonl").read_text().split('"completions"')[1]
+
+
+def mean_of(rows: list[dict[str, Any]], name: str) -> float:
+    return sum(row[name] for row in rows) / len(rows)
+
+
 @pytest.mark.parametrize("kind", ["qwen2_vl", "qwen3_vl"])
 def test_methods_on_the_other_architectures(kind: str, data: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     changes = {"temporal_reward": 0.3, "token_weight": 1.7, "dynamic_sampling": 1, "scale_rewards": "none"}

@@ -70,6 +70,9 @@ def test_option_letter(answer: str, reward: float) -> None:
         ("<answer>B</answer><answer>B</answer>", 0),
         ("<answer>A</answer><answer>B</answer>", 0),
         ("<answer>A or B</answer>", 0),
+        ("</think><answer>B</answer>", 0),
+        ("<think>a</think><think>b</think><answer>B</answer>", 0),
+        ("<answer>B</answer><think>a</think>", 0),
     ],
 )
 def test_letters_in_answer_tags(completion: str, reward: float) -> None:

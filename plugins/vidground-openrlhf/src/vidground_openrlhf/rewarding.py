@@ -13,11 +13,11 @@ from typing import Any
 
 from vidground_core.evaluation.open_ended import score, video_r1_reward
 from vidground_core.evaluation.prompts import LETTERS
+from vidground_core.evaluation.tags import tagged_answer, thinking_opened
 
 # What OpenRLHF leaves at the end of a query that the model ended itself.
 _ENDS = re.compile(r"(<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|<eos>|</s>|\s)+\Z")
 _FORMAT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _LETTER = re.compile(r"\(?([A-Z])\)?\.?")
 
@@ -47,7 +47,7 @@ class Rewarder:
     def __call__(self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str], **_: Any) -> dict[str, Any]:
         """The reward of one rollout."""
         try:
-            reply = reply_of(queries[0], prompts[0], self.header)
+            reply = thinking_opened(self.header) + reply_of(queries[0], prompts[0], self.header)
             label = json.loads(labels[0])
             right, formed = float(self.judge(reply, label)), float(well_formed(reply))
         except Exception:  # whatever it is, it would be swallowed there and crash the trainer later
@@ -89,12 +89,8 @@ def well_formed(reply: str) -> bool:
 
 
 def answer_of(reply: str, answer_format: str) -> str:
-    """All of the reply for "plain", the one `<answer>` for "think"; empty where there is none or several."""
-    if answer_format == "plain":
-        return reply.strip()
-    behind = reply.rpartition("</think>")[2]
-    found = _ANSWER.findall(behind) if reply.count("<answer>") == 1 else []
-    return found[0].strip() if len(found) == 1 else ""
+    """All of the reply for "plain", the one `<answer>` behind at most one `<think>…</think>` for "think"; empty for everything else."""
+    return reply.strip() if answer_format == "plain" else tagged_answer(reply)
 
 
 def _choice(answer: str, label: Mapping[str, Any], accuracy: str) -> float:

@@ -27,13 +27,17 @@ _COUNTED = ("num_tokens", "num_input_tokens_seen", "train_tokens_per_second", "t
 
 
 class Rewards:
-    """The reward functions of a run, each judging every row by its own kind; remembers the last batch for the samples."""
+    """The reward functions of a run, each judging every row by its own kind; remembers the last batch for the samples.
+
+    `opened` is what the prompt ends with that belongs to the completion: the `<think>` of templates that write it themselves.
+    """
 
     def __init__(self, config: TRLGRPOConfig) -> None:
         self._config = config
         reward = find_reward(config.rewards)
         self._reward = with_soft(reward) if config.soft_reward else reward
         self._form = format_reward(config.rewards)
+        self.opened = ""
         self.last: dict[str, Any] = {}
 
     def functions(self) -> tuple[list[Any], list[float]]:
@@ -47,16 +51,16 @@ class Rewards:
 
         def accuracy_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
             texts = [completion[0]["content"] for completion in completions]
-            values = [self._reward(text, row_of(columns, place, **form)) for place, text in enumerate(texts)]
+            values = [self._reward(self.opened + text, row_of(columns, place, **form)) for place, text in enumerate(texts)]
             self.last = {"id": columns["id"], "text": columns["text"], "completions": texts}
-            self.last |= {"accuracy": [value or 0.0 for value in values], "media": columns.get("images", [()] * len(texts))}
+            self.last |= {"accuracy": values, "media": columns.get("images", [()] * len(texts))}
             return values
 
         return _named(accuracy_reward, "accuracy")
 
     def _format(self) -> Any:
         def judge_format(completions: Sequence[Any], **_: Any) -> list[float]:
-            values = [self._form(completion[0]["content"]) for completion in completions]
+            values = [self._form(self.opened + completion[0]["content"]) for completion in completions]
             self.last["format"] = values
             return values
 

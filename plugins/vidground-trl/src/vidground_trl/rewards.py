@@ -1,7 +1,8 @@
 """Rewards of a rollout, by the kind of its own row; plain Python.
 
 `strict` gives nothing where published code is known to be lax: an empty answer, several answers in one, an answer within the thinking,
-repeated tags. `video-r1` is the published reward with its holes. docs/reference/rewards.md shows both on the known attacks.
+tags that are repeated, left open or in the wrong order. `video-r1` is the published reward with its holes. docs/reference/rewards.md shows
+both on the known attacks.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidground_core import Question
-from vidground_core.evaluation.answers import without_thinking
 from vidground_core.evaluation.open_ended import OPEN_KINDS, score, video_r1_reward
 from vidground_core.evaluation.prompts import LETTERS
+from vidground_core.evaluation.tags import tagged_answer
 
 FORMAT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _LETTER = re.compile(r"\(?([A-Z])\)?\.?")
 
 
@@ -47,13 +47,14 @@ class RewardRow:
 
 
 Reward = Callable[[str, RewardRow], float | None]
-"""Reward of one completion for its row, 0..1 by custom; None where it has no word on the row (it then counts neither way)."""
+"""Reward of one completion for its row, 0..1 by custom; None where it has no word on it: not judged, which is neither right nor wrong."""
 
 
 def strict(completion: str, row: RewardRow) -> float:
     """Accuracy, 0..1: options by letter or text and nothing else; open-ended kinds as the strict rules of `vg eval` score them.
 
-    The answer is the one `<answer>` outside the thinking ("think"), or all of the completion ("plain"). An empty answer earns 0.
+    The answer is the one `<answer>` behind the thinking ("think"), or all of the completion ("plain"). An empty answer earns 0, and so do
+    `<think>` tags that are not one pair before the answer.
     """
     answer = answer_of(completion, row.answer_format)
     if not answer:
@@ -89,14 +90,8 @@ def format_reward(rewards: str) -> Callable[[str], float]:
 
 
 def answer_of(completion: str, answer_format: str) -> str:
-    """What the completion answers: all of it for "plain"; for "think" the one `<answer>` outside `<think>`, empty for none or several."""
-    if answer_format == "plain":
-        return completion.strip()
-    visible = without_thinking(completion)
-    if visible.count("<answer>") != 1 or visible.count("</answer>") != 1:
-        return ""
-    found = _ANSWER.search(visible)
-    return found.group(1).strip() if found else ""
+    """What the completion answers: all of it for "plain"; for "think" the one `<answer>` behind at most one thought, or nothing."""
+    return completion.strip() if answer_format == "plain" else tagged_answer(completion)
 
 
 def normalised(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vidground_core import Question
+from vidground_core.evaluation.tags import thinking_opened
 from vidground_core.media import resolve
 from vidground_trl.booking import unsampled_tokens
 from vidground_trl.collate import filled
@@ -40,6 +41,8 @@ class RolloutRun(Run):
 
     def rollout_arguments(self, setting: Setting, names: Sequence[str], **more: Any) -> Any:
         """TRL's config, with our options of those names in it, and rollouts without vision tokens in the order of training."""
+        if self.config.answer_format == "think":
+            self.rewards.opened = thinking_opened(_generation_prompt(setting.processor))
         return self.arguments(
             setting.plan,
             **{name: getattr(self.config, name) for name in names},
@@ -91,4 +94,10 @@ class RolloutRun(Run):
 def _headline(logs: Mapping[str, Any]) -> str:
     if "reward" not in logs:
         return f"the same rollouts again, {logs.get('clip_ratio/region_mean', 0.0):.0%} clipped"
-    return f"reward {logs['reward']:.3f}, zero-variance groups {logs['frac_reward_zero_std']:.0%}"
+    reward = "none, no rollout was judged" if logs["reward"] is None else f"{logs['reward']:.3f}"
+    return f"reward {reward}, zero-variance groups {logs['frac_reward_zero_std']:.0%}"
+
+
+def _generation_prompt(processor: Any) -> str:
+    """A prompt as the model is given it, up to where the completion begins."""
+    return str(processor.apply_chat_template([{"role": "user", "content": [{"type": "text", "text": "?"}]}], add_generation_prompt=True))

@@ -17,10 +17,10 @@ from vidground_trl.methods.method import Method
 _SAME = 1e-6
 
 
-def without_variance(accuracies: Sequence[float], group: int) -> list[int]:
-    """Numbers of the groups whose accuracies are all the same."""
-    parts = [accuracies[start : start + group] for start in range(0, len(accuracies), group)]
-    return [number for number, part in enumerate(parts) if max(part) - min(part) < _SAME]
+def without_variance(accuracies: Sequence[float | None], group: int) -> list[int]:
+    """Numbers of the groups whose accuracies are all the same; rollouts that were not judged (None) do not count."""
+    parts = [[value for value in accuracies[start : start + group] if value is not None] for start in range(0, len(accuracies), group)]
+    return [number for number, part in enumerate(parts) if not part or max(part) - min(part) < _SAME]
 
 
 @dataclass

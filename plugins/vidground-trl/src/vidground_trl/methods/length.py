@@ -15,14 +15,18 @@ from vidground_trl.methods.method import Method
 RIGHT = 0.1
 
 
-def in_window(accuracies: Sequence[float], lengths: Sequence[int], *, window: tuple[int, int], group: int) -> list[float]:
-    """1 for each rollout that earns the length reward, else 0; `lengths` in tokens, end token included, groups one after the other."""
-    earned = []
+def in_window(accuracies: Sequence[float | None], lengths: Sequence[int], *, window: tuple[int, int], group: int) -> list[float | None]:
+    """1 for each rollout that earns the length reward, else 0, None for one that was not judged.
+
+    `lengths` in tokens, end token included; groups stand one after the other.
+    """
+    earned: list[float | None] = []
     for start in range(0, len(accuracies), group):
-        right = [value > RIGHT for value in accuracies[start : start + group]]
-        several = sum(right) > 1
-        for is_right, length in zip(right, lengths[start : start + group], strict=True):
-            earned.append(float(several and is_right and window[0] <= length <= window[1]))
+        values = accuracies[start : start + group]
+        several = sum(value is not None and value > RIGHT for value in values) > 1
+        for value, length in zip(values, lengths[start : start + group], strict=True):
+            fits = several and window[0] <= length <= window[1]
+            earned.append(None if value is None else float(fits and value > RIGHT))
     return earned
 
 

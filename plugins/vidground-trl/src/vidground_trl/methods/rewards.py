@@ -7,34 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 from vidground_trl.methods.length import in_window
 from vidground_trl.methods.overlong import soft_overlong
-from vidground_trl.methods.temporal import temporal
+from vidground_trl.methods.temporal import mean_judged, temporal
 
 if TYPE_CHECKING:
     from vidground_trl.config import TRLGRPOConfig
 
-Accuracies = Callable[[], Sequence[float]]
-RewardFunction = Callable[..., list[float]]
+Accuracies = Callable[[], Sequence[float | None]]
+RewardFunction = Callable[..., list[Any]]
 
 
 def added_rewards(config: TRLGRPOConfig, accuracies: Accuracies) -> tuple[list[RewardFunction], list[float]]:
     """Functions and weights of the methods that are on; `accuracies` gives those of the batch that TRL has just had judged.
 
-    Each function's values are 0..1 (−1..0 for the penalty) before the weight, so their mean in the metrics is a share.
+    Each function's values are 0..1 (−1..0 for the penalty) before the weight, so their mean in the metrics is a share. A rollout whose
+    accuracy is None earns None of what hangs on it.
     """
     group = config.num_generations
 
-    def temporal_reward(shuffled_accuracy: Sequence[float | None], log_metric: Any, **_: Any) -> list[float]:
+    def temporal_reward(shuffled_accuracy: Sequence[float | None], log_metric: Any, **_: Any) -> list[float | None]:
         right = accuracies()
         earned = temporal(right, shuffled_accuracy, ratio=config.temporal_ratio, group=group)
-        ordered = [sum(right[start : start + group]) / group for start in range(0, len(right), group)]
-        seen = [(mine, other) for mine, other in zip(ordered, shuffled_accuracy[::group], strict=True) if other is not None]
-        for mine, other in seen:
-            log_metric("temporal/ordered", mine)
-            log_metric("temporal/shuffled", other)
-            log_metric("temporal/groups", float(mine >= config.temporal_ratio * other))
+        ordered = [mean_judged(right[start : start + group]) for start in range(0, len(right), group)]
+        for mine, other in zip(ordered, shuffled_accuracy[::group], strict=True):
+            if mine is not None and other is not None:
+                log_metric("temporal/ordered", mine)
+                log_metric("temporal/shuffled", other)
+                log_metric("temporal/groups", float(mine >= config.temporal_ratio * other))
         return earned
 
-    def length_reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+    def length_reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float | None]:
         window = (config.length_min, config.length_max)
         return in_window(accuracies(), [len(ids) for ids in completion_ids], window=window, group=group)
 

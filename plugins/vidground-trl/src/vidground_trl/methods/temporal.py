@@ -18,18 +18,25 @@ from vidground_trl.methods.length import RIGHT
 from vidground_trl.methods.method import Method
 
 
-def temporal(accuracies: Sequence[float], shuffled: Sequence[float | None], *, ratio: float, group: int) -> list[float]:
-    """1 for each rollout that earns the temporal reward, else 0.
+def temporal(accuracies: Sequence[float | None], shuffled: Sequence[float | None], *, ratio: float, group: int) -> list[float | None]:
+    """1 for each rollout that earns the temporal reward, else 0, None for one that was not judged.
 
-    `shuffled[i]` is the mean accuracy on shuffled frames of rollout i's prompt, None for one without a video; groups stand one after the
-    other.
+    `shuffled[i]` is the mean accuracy on shuffled frames of rollout i's prompt, None for one without a video and where no answer was
+    judged; groups stand one after the other.
     """
-    earned = []
+    earned: list[float | None] = []
     for start in range(0, len(accuracies), group):
         values, other = accuracies[start : start + group], shuffled[start]
-        uses_order = other is not None and sum(values) / len(values) >= ratio * other
-        earned += [float(uses_order and value > RIGHT) for value in values]
+        ordered = mean_judged(values)
+        uses_order = ordered is not None and other is not None and ordered >= ratio * other
+        earned += [None if value is None else float(uses_order and value > RIGHT) for value in values]
     return earned
+
+
+def mean_judged(accuracies: Sequence[float | None]) -> float | None:
+    """Mean of the accuracies that there are; None where no rollout was judged."""
+    judged = [value for value in accuracies if value is not None]
+    return sum(judged) / len(judged) if judged else None
 
 
 def shuffled_clips(clips: Sequence[Clip], *, seed: int, step: int) -> list[Clip]:

@@ -17,13 +17,13 @@ from trl.models.utils import disable_gradient_checkpointing
 from vidground_trl.config import TRLGRPOConfig
 from vidground_trl.methods.distributions import log_probs
 from vidground_trl.methods.dynamic_sampling import Stream, without_variance
-from vidground_trl.methods.temporal import shuffled_clips
+from vidground_trl.methods.temporal import mean_judged, shuffled_clips
 from vidground_trl.methods.token_weights import token_weights
 
 # Rewards that lie closer together are equal but for rounding.
 EQUAL = 1e-6
 Row = dict[str, Any]
-Judge = Callable[[Sequence[Any], Sequence[Row]], list[float]]
+Judge = Callable[[Sequence[Any], Sequence[Row]], list[float | None]]
 # Where trl's `_generate` has what in the tuple it returns, for what there is one of a rollout.
 _PER_ROLLOUT = (0, 1, 3, 4)
 _COMPLETIONS, _IMAGES = 3, 6
@@ -47,10 +47,15 @@ class MethodTrainer(GRPOTrainer):  # type: ignore[misc]
         return output
 
     def _calculate_rewards(self, *given: Any) -> torch.Tensor:
-        """TRL's, and the share of groups whose rewards are equal: TRL's own takes rounding in a sum such as 1 + 0.3 for variance."""
+        """TRL's, and the share of groups whose rewards are equal: TRL's own takes rounding in a sum such as 1 + 0.3 for variance.
+
+        A rollout that no function judged is left out of its group, as TRL leaves it out of the advantages.
+        """
         rewards: torch.Tensor = super()._calculate_rewards(*given)
-        sums = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1).view(-1, self.num_generations)
-        self.flat_share = (sums.amax(1) - sums.amin(1) < EQUAL).float().mean().item()
+        sums = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
+        unjudged, shape = rewards.isnan().all(dim=1), (-1, self.num_generations)
+        most, least = (sums.masked_fill(unjudged, end).view(shape) for end in (-torch.inf, torch.inf))
+        self.flat_share = (most.amax(1) - least.amin(1) < EQUAL).float().mean().item()
         return rewards
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
@@ -105,7 +110,7 @@ class MethodTrainer(GRPOTrainer):  # type: ignore[misc]
         return int(gathered.max())
 
     def _answer_shuffled(self) -> None:
-        """Sets `shuffled_accuracy` of each row: the mean accuracy of its prompt on shuffled frames, None for one without a video."""
+        """Sets `shuffled_accuracy` of each row: the mean accuracy of its prompt on shuffled frames; None without a video or a judgement."""
         group = self.num_generations
         count = self.config.temporal_rollouts or group // 2
         firsts = self.rows[::group]
@@ -120,9 +125,9 @@ class MethodTrainer(GRPOTrainer):  # type: ignore[misc]
         for position, number in enumerate(with_video):
             values = accuracies[position * count : (position + 1) * count]
             for row in self.rows[number * group : (number + 1) * group]:
-                row["shuffled_accuracy"] = sum(values) / count
+                row["shuffled_accuracy"] = mean_judged(values)
 
-    def _accuracies(self, rows: list[Row], count: int) -> list[float]:
+    def _accuracies(self, rows: list[Row], count: int) -> list[float | None]:
         """Accuracies of one new rollout for each row; its tokens count as consumed."""
         prompt_ids, images, fields = self._tokenize_prompts(_prompts(rows))
         completion_ids, _ = self._generate_single_turn(prompt_ids, images, fields, count)
