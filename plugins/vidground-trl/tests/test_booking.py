@@ -29,8 +29,8 @@ def chat(text: str, *clips: Clip) -> list[dict[str, Any]]:
 
 
 def booked(folder: Path) -> tuple[Any, BookingProcessor]:
-    store = MediaStore(AutoProcessor.from_pretrained(folder))
-    return AutoModelForImageTextToText.from_pretrained(folder), BookingProcessor(store._processor, store)
+    plain = AutoProcessor.from_pretrained(folder)
+    return AutoModelForImageTextToText.from_pretrained(folder), BookingProcessor(plain, MediaStore(plain))
 
 
 def inputs(processor: BookingProcessor, chats: list[Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from vidground_trl.grpo import TRLGRPO, TRLGRPOConfig
+from vidground_trl.trainer import KEEP_MEMORY
 
 from vidground_core import InputError, MissingBackendError, TrainJob, TrainResult
 from vidground_core.models import resolve_model
@@ -156,6 +157,14 @@ def test_the_plan_is_pure_and_says_everything(tmp_path: Path) -> None:
     assert trainer().plan(replace(job, threads=None)).env.keys().isdisjoint({"OMP_NUM_THREADS"})
 
 
+def test_on_a_cpu_the_allocator_keeps_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = TrainJob(tmp_path, "nano", tmp_path / "out")
+    assert KEEP_MEMORY.items() <= trainer(device="cpu").plan(job).env.items()
+    assert KEEP_MEMORY.keys().isdisjoint(trainer(device="cuda").plan(job).env)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    assert "MALLOC_TRIM_THRESHOLD_" not in trainer(device="cpu").plan(job).env, "what the user has set stays"
+
+
 def test_several_processes_are_launched_by_accelerate(tmp_path: Path) -> None:
     plan = trainer(processes=2, device="auto").plan(TrainJob(tmp_path, "nano", tmp_path / "out", devices="2,3"))
     assert plan.env["CUDA_VISIBLE_DEVICES"] == "2,3"
@@ -230,9 +239,15 @@ def test_a_plan_for_gpus_says_what_memory_they_need(tmp_path: Path) -> None:
     (note,) = TRLGRPO(TRLGRPOConfig(preset="paper", processes=8, parallel="fsdp2")).plan(big).notes
     assert note.startswith("memory, estimated: about ")
     assert "weights 1.9, gradients 1.9, optimizer 3.9, reference 1.9" in note
+    (images,) = TRLGRPO(TRLGRPOConfig(preset="paper", processes=8, parallel="fsdp2", video="images")).plan(big).notes
+    assert 1.9 < activations_of(images) / activations_of(note) < 2.1
     (note,) = TRLGRPO(TRLGRPOConfig(preset="paper")).plan(replace(big, model="someone/unheard-of")).notes
     assert note == "memory is not estimated: the config.json of 'someone/unheard-of' is not here, and its size is not known by name"
     assert trainer().plan(replace(big, model="nano")).notes == ()
+
+
+def activations_of(note: str) -> float:
+    return float(note.partition("activations ")[2].partition(",")[0])
 
 
 def test_train_raises_what_check_finds(job: TrainJob, tmp_path: Path) -> None:

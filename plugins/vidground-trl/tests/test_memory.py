@@ -148,6 +148,9 @@ def test_the_patches_and_tokens_of_a_video() -> None:
     assert size is not None
     assert visual_load(size, frames=16, pixels=501760) == (20480, 5120)
     assert visual_load(size, frames=3, pixels=0) == (2 * 768 * 4, 2 * 768)
+    # As images no two frames share a patch, and each has its time and its ends.
+    assert visual_load(size, frames=16, pixels=501760, images=True) == (2 * 20480, 2 * 5120 + 16 * 8)
+    assert visual_load(size, frames=3, pixels=0, images=True) == (3 * 16384 * 4, 3 * (16384 + 8))
 
 
 def test_the_peak_is_the_larger_phase_with_a_tenth_on_top_and_is_said_in_words() -> None:

@@ -3,6 +3,9 @@
 TRL slices and shuffles `pixel_values` by `image_grid_thw.prod(-1)` rows an image, whatever stands in them. So a booked clip has its real
 grid (t > 1 for a video) and rows that hold nothing but its number in a `MediaStore`; the tensors stay in the store, once for each distinct
 clip. Inside the model the numbers become video and image arguments again, and the vision tower runs once for each distinct number.
+
+A video whose frames are shown as images is booked as one, too: only the text and the model's arguments hold an image for each frame, the
+text with its time before it.
 """
 
 from __future__ import annotations
@@ -10,119 +13,20 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import Any
 
 import torch
 from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
-from transformers.video_utils import VideoMetadata
 
 from vidground_core import Clip
-from vidground_core.media import load_clip
+from vidground_trl.store import Encoded, MediaStore, key_of
+
+__all__ = ["SUPPORTED", "BookingProcessor", "MediaStore", "timestamp", "unbook", "unsampled_tokens"]
 
 SUPPORTED = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A processed clip: `patches` (rows, features), `grid` (3,) in patches, `tokens` that its placeholder expands to.
-
-    `seconds` is the source time a temporal patch covers, None where the model does not take it.
-    """
-
-    number: int
-    type: str
-    patches: torch.Tensor
-    grid: torch.Tensor
-    tokens: list[int]
-    seconds: float | None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the patches."""
-        return self.patches.numel() * self.patches.element_size()
-
-
-class MediaStore:
-    """Decodes and processes each distinct clip once; keeps `max_bytes` of results besides those of the last `batches` batches."""
-
-    def __init__(self, processor: Any, *, min_pixels: int = 0, max_pixels: int = 0, max_bytes: int = 512 * 2**20, batches: int = 1) -> None:
-        self._processor, self._max_bytes = processor, max_bytes
-        self._current: deque[Collection[tuple[Any, ...]]] = deque(maxlen=batches)
-        self._pixels = (min_pixels, max_pixels)
-        self._numbers: OrderedDict[tuple[Any, ...], int] = OrderedDict()
-        self._encoded: dict[int, Encoded] = {}
-        self._bytes = 0
-        self._next = 0
-        self.processed = 0
-
-    def __getitem__(self, number: int) -> Encoded:
-        return self._encoded[number]
-
-    def hold(self, clips: Iterable[Clip]) -> None:
-        """Makes `clips` the current batch: all of them are at hand for `batches` calls. Raises MediaError where one does not decode."""
-        keys = {_key(clip): clip for clip in clips}
-        self._current.append(keys)
-        for key, clip in keys.items():
-            if key not in self._numbers:
-                self._add(key, clip)
-            self._numbers.move_to_end(key)
-        for key in [key for key in self._numbers if not any(key in batch for batch in self._current)]:
-            if self._bytes <= self._max_bytes:
-                break
-            self._bytes -= self._encoded.pop(self._numbers.pop(key)).size
-
-    def find(self, clip: Clip) -> Encoded:
-        """The processed clip; it must be of the current batch."""
-        return self._encoded[self._numbers[_key(clip)]]
-
-    def _add(self, key: tuple[Any, ...], clip: Clip) -> None:
-        encoded = self._encode(clip, self._next)
-        self._numbers[key], self._encoded[self._next] = self._next, encoded
-        self._next, self._bytes, self.processed = self._next + 1, self._bytes + encoded.size, self.processed + 1
-
-    def _encode(self, clip: Clip, number: int) -> Encoded:
-        frames = load_clip(clip)
-        pixels = torch.from_numpy(frames.array.copy()).permute(0, 3, 1, 2)
-        if clip.type == "image":
-            out = self._process(self._processor.image_processor, 1, text=[self._processor.image_token], images=[pixels[0]])
-            return Encoded(number, "image", out["pixel_values"], out["image_grid_thw"][0], out["input_ids"][0].tolist(), None)
-        count = len(frames.array)
-        # The processor's rate comes out as that of the sampled frames and its timestamps as theirs, as in evaluation.
-        times = (frames.seconds * frames.fps).tolist()
-        metadata = VideoMetadata(total_num_frames=count, fps=frames.fps, duration=count / frames.fps, frames_indices=times)
-        out = self._process(
-            self._processor.video_processor,
-            count,
-            text=[self._processor.video_token],
-            videos=[pixels],
-            video_metadata=[metadata],
-            do_sample_frames=False,
-        )
-        seconds = out.get("second_per_grid_ts")
-        tokens = out["input_ids"][0].tolist()
-        each = None if seconds is None else float(seconds[0])
-        return Encoded(number, "video", out["pixel_values_videos"], out["video_grid_thw"][0], tokens, each)
-
-    def _process(self, part: Any, frames: int, **inputs: Any) -> Any:
-        size = _size(part, self._pixels, frames)
-        return self._processor(**inputs, **({"size": size} if size else {}), return_tensors="pt")
-
-
-def _size(part: Any, pixels: tuple[int, int], frames: int) -> dict[str, int] | None:
-    """The processor's pixel limits with ours in place; Qwen3-VL's are for the whole video, the others' for a frame."""
-    if not any(pixels):
-        return None
-    scale = frames if type(part).__name__.startswith("Qwen3VLVideo") else 1
-    least, most = (value * scale for value in pixels)
-    return {"shortest_edge": least or part.size["shortest_edge"], "longest_edge": most or part.size["longest_edge"]}
-
-
-def _key(clip: Clip) -> tuple[Any, ...]:
-    return (clip.digest or clip.path, clip.type, clip.start, clip.end, clip.frames, clip.fps, clip.pixels, clip.view, clip.seed)
 
 
 @dataclass(frozen=True)
@@ -164,10 +68,11 @@ class BookingProcessor(ProcessorMixin):  # type: ignore[misc]
         if tokenize:
             self._texts.clear()
             self._rows.clear()
+        clips = self._hold(chats) if tokenize else None
         texts = [self._render(chat, keep) for chat in chats]
         if not tokenize:
             return texts if batched else texts[0]
-        return self(images=self._hold(chats), text=texts)
+        return self(images=clips, text=texts)
 
     def begin(self, chats: Sequence[Any]) -> None:
         """Makes those chats the current batch, as tokenizing them does; for a batch put together from several that were tokenized."""
@@ -182,9 +87,18 @@ class BookingProcessor(ProcessorMixin):  # type: ignore[misc]
     def _render(self, chat: Any, keep: dict[str, Any]) -> str:
         key = repr((chat, keep))
         if key not in self._texts:
-            real = [message | {"content": [_real_part(part) for part in message["content"]]} for message in chat]
+            real = [message | {"content": [real for part in message["content"] for real in self._real(part)]} for message in chat]
             self._texts[key] = self.tokenizer.apply_chat_template(real, chat_template=self.chat_template, tokenize=False, **keep)
         return self._texts[key]
+
+    def _real(self, part: Any) -> list[dict[str, str]]:
+        """A part booked as an image by what the model's template knows: a video, an image, or images that follow their times."""
+        if part["type"] != "image":
+            return [part]
+        shown: list[dict[str, str]] = []
+        for second in self.store.times(part["image"]):
+            shown += [{"type": "text", "text": timestamp(second)}, {"type": "image"}]
+        return shown or [{"type": part["image"].type}]
 
     def __call__(
         self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, padding: bool = False, **kwargs: Any
@@ -203,17 +117,17 @@ class BookingProcessor(ProcessorMixin):  # type: ignore[misc]
         return BatchFeature(data)
 
     def _row(self, text: str, clips: tuple[Clip, ...]) -> _Row:
-        key = (text, tuple(_key(clip) for clip in clips))
+        key = (text, tuple(key_of(clip) for clip in clips))
         if key not in self._rows:
             self._rows[key] = self._encode(text, [self.store.find(clip) for clip in clips])
         return self._rows[key]
 
     def _encode(self, text: str, clips: Sequence[Encoded]) -> _Row:
         ids: list[int] = []
-        waiting = iter(clips)
+        waiting = iter([clip.tokens for clip in clips for _ in range(clip.parts)])
         for piece in self._placeholders.split(text):
             if self._placeholders.fullmatch(piece):
-                ids += next(waiting).tokens
+                ids += next(waiting)
             elif piece:
                 ids += self.tokenizer(piece)["input_ids"]
         types: list[int] = self.plain.create_mm_token_type_ids([ids])[0]
@@ -224,8 +138,9 @@ def _clips(chat: Any) -> list[Clip]:
     return [part["image"] for message in chat for part in message["content"] if part["type"] == "image"]
 
 
-def _real_part(part: Any) -> Any:
-    return {"type": part["image"].type} if part["type"] == "image" else part
+def timestamp(second: float) -> str:
+    """What stands before a frame that is shown as an image."""
+    return f"{second:.1f}s:"
 
 
 def _left_padded(rows: list[list[int]], fill: int) -> torch.Tensor:
@@ -251,9 +166,10 @@ def unbook(model: PreTrainedModel, store: MediaStore, *, share: bool = True) -> 
         numbers = rows[ends - 1, 0] if len(grid) else rows.new_zeros(0)
         clips = [store[number] for number in numbers.tolist()]
         for kind, pixels, sizes in (("video", "pixel_values_videos", "video_grid_thw"), ("image", "pixel_values", "image_grid_thw")):
-            chosen = [place for place, clip in enumerate(clips) if clip.type == kind]
+            chosen = [clip for clip in clips if clip.type == kind]
             if chosen:
-                rest[pixels], rest[sizes] = numbers[chosen], grid[chosen]
+                rest[pixels] = torch.tensor([clip.number for clip in chosen for _ in range(clip.parts)], device=rows.device)
+                rest[sizes] = torch.cat([clip.grids for clip in chosen]).to(grid.device)
         if takes_seconds and "video_grid_thw" in rest:
             seconds = [clip.seconds for clip in clips if clip.type == "video"]
             rest["second_per_grid_ts"] = torch.tensor(seconds, device=grid.device)
@@ -267,7 +183,7 @@ def unbook(model: PreTrainedModel, store: MediaStore, *, share: bool = True) -> 
 
 
 def _features(original: Callable[..., Any], store: MediaStore, *, share: bool) -> Callable[..., Any]:
-    """`original` on clip numbers, shape (clips,): runs on the distinct ones and hands out their features again in the given order."""
+    """`original` on clip numbers, shape (parts,): runs on the distinct clips and hands out their features again in the given order."""
 
     pixels, grid = list(inspect.signature(original).parameters)[:2]
 
@@ -277,20 +193,30 @@ def _features(original: Callable[..., Any], store: MediaStore, *, share: bool) -
         numbers = given[pixels]
         if numbers.ndim != 1:
             return original(**given)
-        wanted = numbers.tolist()
-        distinct = list(dict.fromkeys(wanted)) if share else wanted
-        clips = [store[number] for number in distinct]
+        wanted = _clips_of_parts(numbers.tolist(), store)
+        clips = list({clip.number: clip for clip in wanted}.values()) if share else wanted
         given[pixels] = torch.cat([clip.patches for clip in clips]).to(numbers.device)
-        given[grid] = torch.stack([clip.grid for clip in clips]).to(numbers.device)
+        given[grid] = torch.cat([clip.grids for clip in clips]).to(numbers.device)
         features = original(**given)
-        places = {number: place for place, number in enumerate(distinct)}
-        order = [places[number] for number in wanted] if share else range(len(wanted))
-        features.pooler_output = tuple(features.pooler_output[place] for place in order)
-        if getattr(features, "deepstack_features", None) is not None:
-            features.deepstack_features = [tuple(layer[place] for place in order) for layer in features.deepstack_features]
+        if share:
+            starts = dict(zip((clip.number for clip in clips), accumulate((clip.parts for clip in clips), initial=0), strict=False))
+            order = [starts[clip.number] + part for clip in wanted for part in range(clip.parts)]
+            features.pooler_output = tuple(features.pooler_output[place] for place in order)
+            if getattr(features, "deepstack_features", None) is not None:
+                features.deepstack_features = [tuple(layer[place] for place in order) for layer in features.deepstack_features]
         return features
 
     return of_numbers
+
+
+def _clips_of_parts(numbers: Sequence[int], store: MediaStore) -> list[Encoded]:
+    """The clips whose parts stand one after the other in `numbers`."""
+    clips: list[Encoded] = []
+    place = 0
+    while place < len(numbers):
+        clips.append(store[numbers[place]])
+        place += clips[-1].parts
+    return clips
 
 
 def unsampled_tokens(model: PreTrainedModel, tokenizer: Any) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from vidground_trl.lora import LoraOptions, lora_problems
+from vidground_trl.media_options import MediaOptions
 from vidground_trl.methods.conflicts import conflicts
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -100,7 +101,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class TRLGRPOConfig(LoraOptions):
+class TRLGRPOConfig(MediaOptions, LoraOptions):
     """Options of `trl-grpo`. A preset fills in what is not set here; the config that comes out holds every value in use.
 
     Preset `nano`: what the shipped nano checkpoint learns with on one CPU thread. Preset `paper`: Table 7 of the VidGround paper. Preset

@@ -42,7 +42,7 @@ class TRLDPOConfig(TrainingOptions):
 
 
 class TRLDPO(WorkerTrainer[TRLDPOConfig]):
-    """DPO (2305.18290) by TRL on native video tokens: the gold answer is chosen over what the model answers without the video.
+    """DPO (2305.18290) by TRL on native video tokens, or frames as images: the gold answer over what the model answers without the video.
 
     Before training the start checkpoint answers each question greedily from its text alone. Where that is right there is no pair: the
     question is set aside and counted. Both answers are trained with the video in the prompt.

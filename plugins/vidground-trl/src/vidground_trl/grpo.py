@@ -10,7 +10,7 @@ from vidground_trl.trainer import WorkerTrainer
 
 
 class TRLGRPO(WorkerTrainer[TRLGRPOConfig]):
-    """GRPO by TRL on native video tokens of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
+    """GRPO by TRL on native video tokens, or frames as images, of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
 
     Objective: DeepSeekMath (2402.03300), with the loss normalisation named by `loss_type`; on-policy rollouts by transformers.
     """

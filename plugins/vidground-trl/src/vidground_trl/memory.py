@@ -32,6 +32,8 @@ GIB = 2**30
 # Tokens and vocabulary entries of one tile of TRL's chunked log-probabilities.
 TILE = 4096 * 32768
 OVERHEAD = 0.1
+# Tokens around a frame that is shown as an image: its time ("12.5s:", a token a character or fewer), begin and end of an image.
+MARKS = 8
 _SHARDED: Mapping[str, tuple[str, ...]] = {
     "ddp": (),
     "fsdp2": ("weights", "gradients", "optimizer", "reference"),
@@ -154,9 +156,12 @@ def _rollouts(size: ModelSize, load: Load) -> int:
     return cache + max(3 * 4 * load.rollouts * size.vocabulary, widest)
 
 
-def visual_load(size: ModelSize, *, frames: int, pixels: int) -> tuple[int, int]:
-    """Patches and tokens of a video of that many frames of at most `pixels`; 0 pixels: the processors' own limit of 768 tokens a frame."""
+def visual_load(size: ModelSize, *, frames: int, pixels: int, images: bool = False) -> tuple[int, int]:
+    """Patches and tokens of a video of that many frames of at most `pixels`; 0 pixels: the processors' own limits.
+
+    Those are 768 tokens a frame of a video, 16,384 an image. With `images` each frame is one, after its time.
+    """
     side = size.patch * size.merge
-    tokens = (pixels // (side * side)) if pixels else 768
-    steps = -(-frames // size.frames)
-    return steps * tokens * size.merge**2, steps * tokens
+    tokens = (pixels // (side * side)) if pixels else (16384 if images else 768)
+    steps = frames if images else -(-frames // size.frames)
+    return steps * tokens * size.merge**2, steps * (tokens + (MARKS if images else 0))

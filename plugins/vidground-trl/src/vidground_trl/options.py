@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from vidground_trl.config import PRESETS, Schedule
 from vidground_trl.lora import LoraOptions, lora_problems
+from vidground_trl.media_options import MediaOptions
 
 _PAPER = (
     *(
@@ -32,7 +33,7 @@ NANO: Mapping[str, Any] = {name: PRESETS["nano"][name] for name in _NANO}
 """What suits the shipped nano checkpoint, whatever it is trained by."""
 
 
-class TrainingOptions(LoraOptions):
+class TrainingOptions(MediaOptions, LoraOptions):
     """What every trainer here is told; a preset fills in what is not set, and the config that comes out holds every value in use."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"none": {}}

@@ -29,7 +29,7 @@ def load(config: Any, size: ModelSize) -> Load:
     share = max(1, config.prompts_per_step * group // config.processes)
     pair = 2 if hasattr(config, "rejected_tokens") else 1
     rows = (config.micro_batch or share) * pair
-    patches, tokens = visual_load(size, frames=config.frames, pixels=config.max_pixels)
+    patches, tokens = visual_load(size, frames=config.frames, pixels=config.max_pixels, images=config.video == "images")
     half = config.bf16 == "on" or config.bf16 == "auto"
     return Load(
         prompt=tokens + TEXT,

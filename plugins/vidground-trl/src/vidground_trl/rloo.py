@@ -52,7 +52,7 @@ class TRLRLOOConfig(TrainingOptions):
 
 
 class TRLRLOO(WorkerTrainer[TRLRLOOConfig]):
-    """RLOO (2402.14740) by TRL on native video tokens of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
+    """RLOO (2402.14740) by TRL on native video tokens, or frames as images, of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
 
     The advantage of a rollout is its reward less the mean reward of the other rollouts of its prompt; the loss is on whole rollouts.
     """

@@ -163,8 +163,8 @@ class Run(ABC):
         model = AutoModelForImageTextToText.from_pretrained(weights, dtype=self.config.weights, **attention, **trust)
         model.config._name_or_path = self.job.model  # where the reference model comes from
         plain = AutoProcessor.from_pretrained(self.job.model, **trust)
-        pixels = {"min_pixels": self.config.min_pixels, "max_pixels": self.config.max_pixels}
-        store = MediaStore(plain, **pixels, max_bytes=self.config.cache_mb * 2**20, batches=batches)
+        shown = {name: getattr(self.config, name) for name in ("min_pixels", "max_pixels", "video")}
+        store = MediaStore(plain, **shown, max_bytes=self.config.cache_mb * 2**20, batches=batches)
         unbook(model, store, share=self.config.share_videos)
         return model, BookingProcessor(plain, store), store
 

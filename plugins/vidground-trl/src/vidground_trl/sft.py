@@ -46,7 +46,7 @@ class TRLSFTConfig(TrainingOptions):
 
 
 class TRLSFT(WorkerTrainer[TRLSFTConfig]):
-    """Supervised fine-tuning by TRL on native video tokens of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
+    """Supervised fine-tuning by TRL on native video tokens, or frames as images, of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, on CPU and GPU.
 
     The loss is on the gold answer and the end of the turn alone, averaged over their tokens; nothing is cut at a length.
     """
