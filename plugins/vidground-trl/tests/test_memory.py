@@ -126,8 +126,14 @@ def test_the_parts_are_shared_as_each_way_shares_them() -> None:
     ddp = estimate(size, replace(one, processes=8)).standing
     assert ddp == alone | {"buckets": 2 * size.parameters}
     fsdp = estimate(size, replace(one, processes=8, parallel="fsdp2")).standing
-    assert [fsdp[name] for name in ("weights", "gradients", "optimizer")] == [size.parameters * each // 8 for each in (2, 2, 4)]
-    assert fsdp["gathered"] > 2 * 152064 * 3584 * 2
+    assert [fsdp[name] for name in ("weights", "gradients", "optimizer", "reference")] == [
+        size.parameters * each // 8 for each in (4, 4, 8, 2)
+    ]
+    assert (fsdp["gathered"] > 2 * 152064 * 3584 * 2, fsdp["autocast"]) == (True, 0)
+    full = estimate(size, replace(one, processes=8, parallel="fsdp2", weights=4)).standing
+    assert full == fsdp | {"reference": 2 * fsdp["reference"]}
+    single = estimate(size, replace(one, processes=8, parallel="fsdp2", weights=4, compute=4)).standing
+    assert single == full | {"gathered": 2 * full["gathered"]}
     zero2 = estimate(size, replace(one, processes=8, parallel="deepspeed-zero2")).standing
     assert (zero2["weights"], zero2["optimizer"]) == (2 * size.parameters, 12 * size.parameters // 8)
     zero3 = estimate(size, replace(one, processes=8, parallel="deepspeed-zero3"))

@@ -63,7 +63,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "length_max": 512,
         "gradient_checkpointing": True,
         "bf16": "on",
-        "weights": "bfloat16",
+        "weights": "float32",
         "attention": "flash_attention_2",
     },
     "video-r1": {
@@ -95,7 +95,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "save_steps": 100,
         "gradient_checkpointing": True,
         "bf16": "on",
-        "weights": "bfloat16",
+        "weights": "float32",
         "attention": "flash_attention_2",
     },
 }

@@ -2,10 +2,11 @@
 
 With P parameters of w bytes, N processes and, in brackets, what is divided by N under `parallel`:
 
-- weights P·w [fsdp2, deepspeed-zero3]; gradients P·w [those and deepspeed-zero2]; AdamW's two moments 2·P·w [likewise]; DDP's buckets P·w;
-  under DeepSpeed with bf16 also the float32 master copy 4·P [likewise], and moments and gradients of it
+- weights P·w [fsdp2, deepspeed-zero3]; gradients P·w [those and deepspeed-zero2]; AdamW's two moments 2·P·w [likewise]; DDP's buckets P·w
+- with bf16, DeepSpeed holds weights and gradients in 2 bytes and a float32 copy with its moments, 12·P, beside; under fsdp2 accelerate
+  makes weights, and with them gradients and moments, float32 whatever they were loaded in, and gathers them in bfloat16
 - reference model P·w where beta is not 0, none with LoRA (the adapters are switched off for it)
-- bfloat16 copies of float32 weights for autocast, 2·P
+- bfloat16 copies of float32 weights for autocast, 2·P, not under fsdp2, where they are gathered in it
 - activations of a pass of B rows of S tokens: without checkpointing `layers`·B·S·layer; with it `layers`·B·S·hidden + B·S·layer (one
   layer at a time is made again). layer = 6·hidden + 4·intermediate + 2·queries + 2·keys numbers, what autograd keeps of these models'
   layers (8·hidden in bfloat16, whose norms compute in float32); the same for the vision tower over its patches,
@@ -91,20 +92,21 @@ def estimate(size: ModelSize, load: Load) -> Estimate:
     """The memory of one process."""
     trained = size.parameters if load.trained is None else load.trained
     full = load.trained is None
-    mixed = load.parallel.startswith("deepspeed") and load.compute == 2
-    held = 2 if mixed else load.weights
+    half = load.compute == 2
+    mixed, upcast = load.parallel.startswith("deepspeed") and half, load.parallel == "fsdp2" and half
+    held = 2 if mixed else 4 if upcast else load.weights
     standing = {
         "weights": size.parameters * held,
         "gradients": trained * held,
-        "optimizer": trained * (12 if mixed else 2 * load.weights),
-        "reference": size.parameters * held if load.reference and full else 0,
+        "optimizer": trained * (12 if mixed else 2 * held),
+        "reference": size.parameters * (2 if mixed else load.weights) if load.reference and full else 0,
         "buckets": trained * held if load.processes > 1 and load.parallel == "ddp" else 0,
-        "autocast": size.parameters * 2 if load.compute < held else 0,
-        "gathered": _gathered(size) * held if "weights" in _SHARDED[load.parallel] and load.processes > 1 else 0,
+        "autocast": size.parameters * 2 if load.compute < held and not upcast else 0,
+        "gathered": _gathered(size) * load.compute if "weights" in _SHARDED[load.parallel] and load.processes > 1 else 0,
     }
     shared = _SHARDED[load.parallel]
     standing = {name: value // load.processes if name in shared else value for name, value in standing.items()}
-    together = size.parameters * held if load.parallel == "deepspeed-zero3" and load.rollouts else 0
+    together = size.parameters * load.compute if load.parallel == "deepspeed-zero3" and load.rollouts else 0
     return Estimate(standing, activations(size, load), _head(size), _rollouts(size, load) + together)
 
 

@@ -18,6 +18,7 @@ from vidground_core import InputError, MissingBackendError, Trainer, TrainerConf
 from vidground_core.models import resolve_model
 from vidground_trl.job import WorkerJob
 from vidground_trl.plan_notes import notes
+from vidground_trl.precision import precision_problems
 from vidground_trl.process import follow
 from vidground_trl.running import launch, report_env, running_packages, running_problems
 
@@ -48,7 +49,8 @@ class WorkerTrainer(Trainer[ConfigT]):
 
     def check(self, job: TrainJob) -> list[str]:
         """Packages of the worker's interpreter, data, model and settings that do not go together; torch is not imported."""
-        return [*self._packages(), *_data(job.data), *_model(job.model), *running_problems(self.config), *self.problems()]
+        together = [*running_problems(self.config), *precision_problems(self.config), *self.problems()]
+        return [*self._packages(), *_data(job.data), *_model(job.model), *together]
 
     def plan(self, job: TrainJob) -> TrainPlan:
         """One process, or a launcher for several with its config; everything else stands in `worker.json`."""
