@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>{{ 7 * 7 }}\u202e&amp;"
-VOID = {"meta", "br", "input"}
+VOID = {"meta", "br", "input", "img"}
 LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "style"}
 
 

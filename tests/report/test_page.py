@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -165,13 +166,17 @@ def test_hostile_texts_stay_texts(tmp_path: Path, directories: Any) -> None:
     directories.table(folder / "filter" / "decisions", decisions, Decision)
     directories.record(folder / "eval" / "start", "eval", result={"benchmarks": [_benchmark(directories)]})
     directories.train(folder / "train" / "<script>alert(2)<", 0.1)
+    sampled = {"step": 1, "id": HOSTILE, "prompt": HOSTILE, "gold": HOSTILE, "completions": [HOSTILE], "rewards": {HOSTILE: [1]}}
+    sampled["media"] = [{"path": HOSTILE, "type": HOSTILE, "view": HOSTILE}]
+    (folder / "train" / "<script>alert(2)<" / "samples.jsonl").write_text(json.dumps(sampled))
 
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     assert page.open == []
     assert page.scripts() == ["application/json"] * 3 + [None] * 5
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert not [tag for tag, _ in page.elements if tag == "img"]
-    assert page.sections() == ["summary", "flow", "accuracy", "detectors", "planted", "training", "questions", "set-aside", "settings"]
+    shown = ["summary", "flow", "accuracy", "detectors", "planted", "training", "rollouts", "questions", "set-aside", "settings"]
+    assert page.sections() == shown
     assert page.words().count("{{ 7 * 7 }}") > 20, "shown as they are, in every place, and never evaluated"
 
 

@@ -18,6 +18,7 @@ from .audits import audit_reports
 from .browser import BrowserWriter
 from .data import AuditReport, DetectorReport, Flow, ReportData, Step
 from .places import Places, locate
+from .rollouts import first_runs, rollout_reports
 from .rows import read_rows
 from .set_aside import SetAsideRows, top_reasons
 from .survey import Survey
@@ -38,6 +39,7 @@ def collect(directory: Path, browser: BrowserWriter | None = None) -> ReportData
         name=directory.resolve().name,
         steps=tuple(_step(directory, folder, run) for folder, run in runs.items()),
         training=training,
+        rollouts=rollout_reports(first_runs(directory) if places.verb == "ablate" else places.train),
         benchmarks=benchmarks,
         audits=audits,
         agreements=audit_agreements(audits),

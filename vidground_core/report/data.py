@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ablation import AblationReport
+    from .rollouts import RolloutReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,7 @@ class ReportData:
     planted: tuple[PlantedScore, ...] = ()
     benchmarks: tuple[BenchmarkReport, ...] = ()
     training: tuple[TrainingReport, ...] = ()
+    rollouts: tuple[RolloutReport, ...] = ()
     browser: Browser | None = None
     set_aside: SetAsideReport | None = None
     ablation: AblationReport | None = None

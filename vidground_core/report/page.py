@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from . import ablation_page
 from .audits import shared_judges
-from .data import Browser, Estimate, Judge, ReportData
+from .data import Estimate, Judge, ReportData
 from .figures import curves_text, plot, stacked
 from .wording import FILTERS, checkpoint_meaning, count, counted, percent, percent_bare
 
@@ -53,18 +53,20 @@ def render(data: ReportData) -> str:
     environment.globals.update(stacked=stacked, plot=plot, curves_text=curves_text, data=data)
     environment.globals.update(facts=facts(data), shared_judges=shared_judges(data.audits), **ablation_page.names(data.ablation))
     environment.globals.update(style=Markup(style), scripts=[Markup(script) for script in scripts])  # noqa: S704 - this package's own files
-    policy = _policy(style, scripts, data.browser)
+    policy = _policy(style, scripts, data)
     return environment.get_template("page.html.jinja").render(sections=sections(data), lead=lead(data), policy=policy)
 
 
-def _policy(style: str, scripts: Sequence[str], browser: Browser | None) -> str:
+def _policy(style: str, scripts: Sequence[str], data: ReportData) -> str:
     """Nothing but this page's own style and scripts, named by digest, may run or load.
 
-    With the browser also pictures that lie in the page, and scripts that carry the digest of all the questions' data: those beside it.
+    With the browser or rollouts also pictures that lie in the page; with the browser scripts that carry the digest of all the questions'
+    data: those beside it.
     """
+    browser = data.browser
     sources = [_digest(script) for script in scripts] + ([f"'nonce-{browser.nonce}'"] if browser and browser.nonce else [])
     code = " ".join(sources) or "'none'"
-    pictures = " img-src data:;" if browser else ""
+    pictures = " img-src data:;" if browser or data.rollouts else ""
     return f"default-src 'none';{pictures} style-src {_digest(style)}; script-src {code}; base-uri 'none'; form-action 'none'"
 
 
@@ -85,6 +87,7 @@ def sections(data: ReportData) -> tuple[Section, ...]:
         (bool(data.agreements) and not data.audits, Section("agreement", "agreement", "Agreement between detectors")),
         (bool(data.planted), Section("planted", "planted", "Detectors against the planted truth")),
         (bool(data.training), Section("training", "training", "Training")),
+        (bool(data.rollouts), Section("rollouts", "rollouts", "Rollouts")),
         (data.browser is not None, Section("questions", "questions", "Questions")),
         (data.set_aside is not None, Section("set_aside", "set-aside", "Set aside")),
         (bool(data.steps), Section("settings", "settings", "Settings and versions")),

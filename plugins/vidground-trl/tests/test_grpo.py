@@ -99,6 +99,7 @@ def check_records(job: TrainJob) -> None:
         assert row["prompt"].startswith("what color is the square ?\nA. red")
         assert len(row["completions"]) == len(row["rewards"]["accuracy"]) == 4
         right = ("red", "green", "blue", "yellow")[int(row["id"][1:]) % 4]
+        assert row["gold"] == right
         assert row["rewards"]["accuracy"] == [float(text.strip() == right) for text in row["completions"]]
     (aside,) = lines(job.out / "set_aside.jsonl")
     assert (aside["id"], "does not exist" in aside["reason"]) == ("q12", True)

@@ -52,7 +52,7 @@ class Rewards:
         def accuracy_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
             texts = [completion[0]["content"] for completion in completions]
             values = [self._reward(self.opened + text, row_of(columns, place, **form)) for place, text in enumerate(texts)]
-            self.last = {"id": columns["id"], "text": columns["text"], "completions": texts}
+            self.last = {"id": columns["id"], "text": columns["text"], "gold": columns["gold"], "completions": texts}
             self.last |= {"accuracy": values, "media": columns.get("images", [()] * len(texts))}
             return values
 
@@ -71,7 +71,8 @@ class Rewards:
         group, rows = self._config.num_generations, []
         for start in range(0, min(self._config.sample_rows * group, len(self.last.get("id", ()))), group):
             part = slice(start, start + group)
-            row = {"id": self.last["id"][start], "prompt": self.last["text"][start], "completions": self.last["completions"][part]}
+            row = {"id": self.last["id"][start], "prompt": self.last["text"][start], "gold": self.last["gold"][start]}
+            row["completions"] = self.last["completions"][part]
             row["media"] = [_shown(clip) for clip in self.last["media"][start]]
             rows.append(row | {"rewards": {name: self.last[name][part] for name in ("accuracy", "format") if name in self.last}})
         return rows
