@@ -8,57 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vidground_core.columns import records_of, table_of
 from vidground_core.errors import InputError
-from vidground_core.records import Decision, Media, Question, Tally, Verdict
+from vidground_core.records import Decision, Question, Verdict
 
 ROWS_PER_PART = 10_000
-
-_TEXT_MAP = pa.map_(pa.string(), pa.string())
-_NUMBER_MAP = pa.map_(pa.string(), pa.float64())
-_MEDIA = pa.struct([("path", pa.string()), ("type", pa.string()), ("start", pa.float64()), ("end", pa.float64())])
-_TALLY = pa.struct([(name, pa.int64()) for name in ("trials", "correct", "refused", "unparsed", "failed")] + [("p_gold", pa.float64())])
-QUESTION_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("question", pa.string()),
-        ("options", pa.list_(pa.string())),
-        ("answer", pa.string()),
-        ("kind", pa.string()),
-        ("media", pa.list_(_MEDIA)),
-        ("group", pa.string()),
-        ("source", pa.string()),
-        ("tags", _TEXT_MAP),
-    ]
-)
-VERDICT_SCHEMA = pa.schema(
-    [
-        ("question", pa.string()),
-        ("detector", pa.string()),
-        ("rule", pa.string()),
-        ("shortcut", pa.float64()),
-        ("answered", pa.bool_()),
-        ("conditions", pa.map_(pa.string(), _TALLY)),
-        ("scores", _NUMBER_MAP),
-        ("evidence", pa.list_(pa.string())),
-    ]
-)
-DECISION_SCHEMA = pa.schema(
-    [
-        ("question", pa.string()),
-        ("kept", pa.bool_()),
-        ("policy", pa.string()),
-        ("version", pa.string()),
-        ("reason", pa.string()),
-        ("numbers", _NUMBER_MAP),
-    ]
-)
 
 
 def question_row(question: Question) -> dict[str, Any]:
@@ -69,48 +30,7 @@ def question_row(question: Question) -> dict[str, Any]:
     return row | {"tags": dict(question.tags)}
 
 
-def _question(row: dict[str, Any]) -> Question:
-    return Question(
-        id=row["id"],
-        text=row["question"],
-        options=tuple(row["options"] or ()),
-        answer=row["answer"],
-        kind=row["kind"],
-        media=tuple(Media(**medium) for medium in row["media"] or ()),
-        group=row["group"] or "",
-        source=row["source"] or "",
-        tags=dict(row["tags"] or ()),
-    )
-
-
-def _verdict_row(verdict: Verdict) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(verdict, name) for name in ("question", "detector", "rule", "shortcut", "answered")}
-    row["conditions"] = [
-        (name, {field: getattr(tally, field) for field in Tally.__dataclass_fields__}) for name, tally in verdict.conditions.items()
-    ]
-    return row | {"scores": list(verdict.scores.items()), "evidence": list(verdict.evidence)}
-
-
-def _verdict(row: dict[str, Any]) -> Verdict:
-    row["conditions"] = {name: Tally(**tally) for name, tally in row["conditions"]}
-    return Verdict(**(row | {"scores": dict(row["scores"]), "evidence": tuple(row["evidence"])}))
-
-
-def _decision_row(decision: Decision) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(decision, name) for name in ("question", "kept", "policy", "version", "reason")}
-    return row | {"numbers": list(decision.numbers.items())}
-
-
-def _decision(row: dict[str, Any]) -> Decision:
-    return Decision(**(row | {"numbers": dict(row["numbers"])}))
-
-
 RecordT = TypeVar("RecordT", Question, Verdict, Decision)
-_FORMS: dict[type[Any], tuple[pa.Schema, Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]] = {
-    Question: (QUESTION_SCHEMA, lambda q: question_row(q) | {"tags": list(q.tags.items())}, _question),
-    Verdict: (VERDICT_SCHEMA, _verdict_row, _verdict),
-    Decision: (DECISION_SCHEMA, _decision_row, _decision),
-}
 
 
 def parts(folder: Path) -> list[Path]:
@@ -125,8 +45,7 @@ def count(folder: Path) -> int:
 
 def write_part(path: Path, records: Iterable[RecordT], record_type: type[RecordT]) -> None:
     """Writes one part atomically and durably: beside it, flushed to disk, then renamed over it."""
-    schema, to_row, _ = _FORMS[record_type]
-    table = pa.Table.from_pylist([to_row(record) for record in records], schema=schema)
+    table = table_of(list(records), record_type)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".tmp")
     pq.write_table(table, beside, compression="zstd", row_group_size=ROWS_PER_PART)
@@ -137,13 +56,11 @@ def write_part(path: Path, records: Iterable[RecordT], record_type: type[RecordT
 
 def read(folder: Path, record_type: type[RecordT], *, batch: int = 1_000) -> Iterator[RecordT]:
     """All records of a table (or of a single part given as a file), in order, a batch at a time. Raises InputError on a broken part."""
-    _, _, from_row = _FORMS[record_type]
     for part in [folder] if folder.is_file() else parts(folder):
         try:
             with pq.ParquetFile(part) as file:
                 for rows in file.iter_batches(batch_size=batch):
-                    for row in rows.to_pylist():
-                        yield from_row(row)
+                    yield from records_of(rows, record_type)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{part}: not a readable Parquet file: {error}; delete it and run the step again") from error
 

@@ -69,6 +69,11 @@ def test_one_format_with_the_dropped_set_and_what_a_second_run_does(filtered: Pa
     assert "exported before from the same set with the same options; nothing is written" in again.err
     assert again.json == ran.json
     assert (out / "train.jsonl").stat().st_mtime_ns == before
+    (out / "train.jsonl").unlink()
+    restored = vg("export", filtered, "--format", "ms-swift", "--set", "missing=keep", "--out", out, "--json")
+    assert f"{out}: exported before, but {out / 'train.jsonl'} is gone; all is written again" in restored.err
+    assert restored.json == ran.json
+    assert len(_lines(out / "train.jsonl")) == 30
     other = vg("export", filtered, "--format", "ms-swift", "--set", "missing=keep", "--set", "task=sft", "--out", out)
     assert other.code == 2
     assert 'exporters.ms-swift.task: "rl" → "sft"' in other.err
@@ -88,8 +93,32 @@ def test_several_formats_from_one_reading(filtered: Path, vg: Vg, tmp_path: Path
     assert "| recorded:gpt " in card
     assert "| 60 | 50.0% [" in card
     assert "| 25.0% | 33.3% | 50.0% |" in card, "chance and chance-corrected rate"
+    for name in ("train.parquet", "dropped.jsonl"):
+        (tmp_path / "all" / "verl" / name).unlink()
+    restored = vg("export", filtered, *formats, *keep, "--out", tmp_path / "all", "--json")
+    assert f"but {tmp_path / 'all' / 'verl' / 'train.parquet'} and 1 more are gone; all is written again" in restored.err
+    assert restored.json == result
     back = vg("detect", f"canonical:{tmp_path / 'all' / 'verl'}", "--detector", "artefacts", "--out", tmp_path / "d", "--json")
     assert back.json["questions"] == 30, back.err
+
+
+def test_datasets_opens_what_was_kept_and_what_was_dropped(filtered: Path, vg: Vg, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed here")
+    out = tmp_path / "hub"
+    ran = vg("export", filtered, "--format", "hf-datasets", "--set", "missing=keep", "--out", out)
+    assert ran.code == 0, ran.err
+    kept, dropped = (datasets.load_dataset(str(out), name, cache_dir=str(tmp_path / "c"), split="train") for name in ("default", "dropped"))
+    assert kept["id"] == [question.id for question in read(filtered / "kept", Question)]
+    questions = list(read(filtered / "dropped", Question))
+    assert dropped["id"] == [question.id for question in questions]
+    assert dropped["media"][0] == [{"path": questions[0].media[0].path, "type": "video", "start": None, "end": None}]
+    assert {name: dropped[0][name] for name in ("question", "policy", "version", "reason")} == {
+        "question": "What?",
+        "policy": "consensus",
+        "version": "1",
+        "reason": "answered blind by recorded:gpt, recorded:qwen",
+    }
+    assert json.loads(dropped[0]["numbers"])["answered"] == 2.0
 
 
 def test_media_that_are_not_here_are_told(filtered: Path, vg: Vg, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def folder_of_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mixed(folder_of_media: Path) -> list[Question]:
-    """Nine questions, each awkward in its own way; their ids say how."""
+    """Twelve questions, each awkward in its own way; their ids say how."""
     video, comma, image, other = (str(folder_of_media / name) for name in ("a.mp4", "b, c.mp4", "d.png", "e.png"))
     four = ("a dog", "a cat", "<image>", "none, of these")
     return [
@@ -60,6 +60,16 @@ def mixed(folder_of_media: Path) -> list[Question]:
             group="a",
             tags={"process": "<think>it goes</think>"},
         ),
+        Question(
+            "said",
+            "How does one show it?",
+            "use <video> or <image>",
+            ("use <video> or <image>", "<|image_pad|>"),
+            media=(Media(video),),
+            group="a",
+            tags={"process": "<think>a <video> is <|vision_start|></think>"},
+        ),
+        Question("open", "What does one write?", "use <video> or <image>", kind="free-form", media=(Media(image, "image"),), group="d"),
         Question("gone", "Who?", "me", ("me", "you"), media=(Media(str(folder_of_media / "gone.mp4")),), group="g"),
     ]
 
@@ -71,6 +81,7 @@ def written(tmp_path: Path) -> Callable[..., Written]:
     def export(exporter: type[Exporter[Any]], questions: Sequence[Question], name: str = "out", **options: Any) -> Written:
         aside: list[tuple[str, str]] = []
         job = ExportJob(tmp_path / name, lambda question, reason: aside.append((question.id, reason)), Curation("made"))
+        (tmp_path / name).mkdir()
         built = exporter(exporter.Config.model_validate(options))
         built.export(iter(questions), job)
         job.finish()

@@ -20,15 +20,16 @@ from vidground_core.exports.llava import LLaVAExporter
 from vidground_core.exports.ms_swift import MsSwiftExporter
 from vidground_core.exports.openai_batch import OpenAIBatchExporter
 from vidground_core.exports.openrlhf import OpenRLHFExporter
+from vidground_core.exports.prompting import neutral
 from vidground_core.exports.trl import TRLExporter
 from vidground_core.exports.verl import VerlExporter
 from vidground_core.exports.video_r1 import VideoR1Exporter
 
-OPEN = {"picture", "pictures"}  # a dpo row needs a wrong option
+OPEN = {"picture", "pictures", "open"}  # a dpo row needs a wrong option
 NOT_ONE = {"pictures", "both", "text"}  # Video-R1 has one medium a question
 CASES: list[tuple[type[Exporter[Any]], dict[str, Any], set[str]]] = [
     (VideoR1Exporter, {}, NOT_ONE),
-    (VideoR1Exporter, {"task": "sft"}, {"plain", "comma", "tag", "picture", "pictures", "both", "span", "text"}),
+    (VideoR1Exporter, {"task": "sft"}, {"plain", "comma", "tag", "picture", "pictures", "both", "span", "text", "open"}),
     (TRLExporter, {"frames": 2}, set()),
     (TRLExporter, {"frames": 2, "task": "sft"}, set()),
     (TRLExporter, {"frames": 2, "task": "dpo"}, OPEN),
@@ -67,11 +68,22 @@ def test_every_format_is_loaded_back_equal(
     assert _grouped([question for question in back if isinstance(question, Question)]) == _grouped(kept)
 
 
-def test_video_r1_is_read_by_its_own_loader(mixed: list[Question], written: Callable[..., Any]) -> None:
+def _broken_up(question: Question) -> Question:
+    texts = {"text": neutral(question.text), "answer": neutral(question.answer), "options": tuple(map(neutral, question.options))}
+    return replace(question, tags={name: neutral(text) for name, text in question.tags.items() if name == "process"}, group="", **texts)
+
+
+@pytest.mark.parametrize("task", ["rl", "sft"])
+def test_video_r1_is_read_by_its_own_loader_with_tags_broken_up(mixed: list[Question], written: Callable[..., Any], task: str) -> None:
     kept = [replace(question, source="made") for question in mixed if question.id not in NOT_ONE | {"gone"}]
-    folder, _ = written(VideoR1Exporter, kept)
+    folder, aside = written(VideoR1Exporter, kept, task=task)
+    assert all("no written reasoning" in reason for _, reason in aside)
     back = list(VideoR1Loader(VideoR1Config(path=str(folder / "train.json"), media_root="/")).load())
-    assert [replace(question, tags={}, group="") for question in kept] == [replace(question, group="") for question in back]
+    wanted = [_broken_up(question) for question in kept if question.id not in dict(aside)]
+    assert [question.id for question in wanted if "< video>" in question.answer] == (["said", "open"] if task == "rl" else ["said"])
+    assert [question if task == "sft" else replace(question, tags={}) for question in wanted] == [
+        replace(question, group="") for question in back if isinstance(question, Question)
+    ]
 
 
 def test_llava_is_read_by_its_own_loader_but_for_broken_up_tags(mixed: list[Question], written: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,13 @@ def export_set(request: ExportRequest, assembly: Assembly, context: Context, *, 
     resolved = {"source": request.data, "made": source.made, "exporters": {one.name: described(one) for one in request.exporters}}
     with RunDirectory.open(request.out, "export", passed=passed, resolved=resolved) as directory:
         if directory.done and directory.result is not None:
-            context.note(f"{request.out}: exported before from the same set with the same options; nothing is written")
-            return directory.result
+            gone = [file for file in written_files(directory.result) if not Path(file).exists()]
+            if not gone:
+                context.note(f"{request.out}: exported before from the same set with the same options; nothing is written")
+                return directory.result
+            more = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
+            context.note(f"{request.out}: exported before, but {gone[0]}{more} gone; all is written again")
+            directory.reopen()
         context.emit("step-started", "export", out=str(request.out))
         result = _Export(request, source, context).run()
         directory.finish(result)
@@ -60,15 +65,20 @@ def export_set(request: ExportRequest, assembly: Assembly, context: Context, *, 
         return result
 
 
+def written_files(result: Mapping[str, Any]) -> list[str]:
+    """The files that an export's result lists, of all its formats."""
+    return [file for one in result.get("exports", [result]) for file in one["files"]]
+
+
 class _Target:
     """One exporter, its folder, and what it could not write."""
 
-    def __init__(self, exporter: Exporter[Any], out: Path, curation: Curation) -> None:
+    def __init__(self, exporter: Exporter[Any], out: Path, curation: Curation, dropped: Path | None) -> None:
         self.exporter, self.out = exporter, out
         self.refused, self.first = 0, ""
         out.mkdir(parents=True, exist_ok=True)
         (out / MANIFEST).unlink(missing_ok=True)
-        self.job = ExportJob(out, self._set_aside, replace(curation, dropped=out / DROPPED if curation.policy else None))
+        self.job = ExportJob(out, self._set_aside, curation, dropped)
         self._extras = ExportJob(out, self._set_aside)
         self._refusals = self._extras.file(NOT_EXPORTED).open("wb")
 
@@ -78,7 +88,7 @@ class _Target:
         row = {"id": question.id, "reason": reason, "vidground": record_of(question)}
         self._refusals.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
-    def finish(self, questions: int, source: Source, dropped: Path | None) -> dict[str, Any]:
+    def finish(self, questions: int, source: Source) -> dict[str, Any]:
         """Gives the files their names and writes the manifest, which says that the export is whole."""
         name, rows = self.exporter.name, questions - self.refused
         self._refusals.close()
@@ -87,8 +97,8 @@ class _Target:
                 f"{name}: none of {questions} questions could be exported"
                 + (f"; the first: {self.first}\nwith media elsewhere: --set missing=keep" if self.first else "")
             )
-        if dropped is not None:
-            shutil.copyfile(dropped, self._extras.file(DROPPED))
+        if self.job.dropped is not None:
+            shutil.copyfile(self.job.dropped, self._extras.file(DROPPED))
         if source.set_aside is not None:
             shutil.copyfile(source.set_aside, self._extras.file(source.set_aside.name))
         files = self.job.finish()
@@ -125,13 +135,13 @@ class _Export:
         exporters, out = self.request.exporters, self.request.out
         curation = self.source.curation(judges=any(one.needs_judges for one in exporters))
         with ExitStack() as stack:
+            dropped = self._dropped(stack)
             targets = []
             for exporter in exporters:
-                targets.append(_Target(exporter, out if len(exporters) == 1 else out / exporter.name, curation))
+                targets.append(_Target(exporter, out if len(exporters) == 1 else out / exporter.name, curation, dropped))
                 stack.callback(targets[-1].discard)
-            dropped = self._dropped(stack)
             read = self._fed(targets)
-            results = [target.finish(read, self.source, dropped) for target in targets]
+            results = [target.finish(read, self.source) for target in targets]
         if len(results) == 1:
             return results[0]
         return {"out": str(out), "rows": sum(one["rows"] for one in results), "exports": results}

@@ -44,10 +44,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Curation:
-    """Where the questions come from: `policy` and `reasons` are empty for a set that no filter has seen.
-
-    `dropped` is the path of the file with the dropped questions, their decisions and reasons, below the export's folder; None for none.
-    """
+    """Where the questions come from: `policy` and `reasons` are empty for a set that no filter has seen."""
 
     source: str
     policy: str = ""
@@ -60,7 +57,6 @@ class Curation:
     expected_false_drops: float | None = None
     expected_errors_note: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    dropped: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,14 @@ class ExportJob:
     """What an exporter is handed: the folder to write below, what is known of the set, and where rows go that cannot be written.
 
     `set_aside(question, reason)` lists a question in `not_exported.jsonl`; it then counts for no row. `rows` is filled by exporters of
-    rows: rows by file name.
+    rows: rows by file name. `dropped` is a file to read: the dropped questions as they stand in `dropped.jsonl` too, `id`, `policy`,
+    `version`, `reason`, `numbers` and the question in `vidground`; None for a set that no filter has seen.
     """
 
     out: Path
     set_aside: Callable[[Question, str], None]
     curation: Curation = Curation("")
+    dropped: Path | None = None
     rows: dict[str, int] = field(default_factory=dict)
     _files: dict[str, Path] = field(default_factory=dict)
 

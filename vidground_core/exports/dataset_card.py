@@ -21,8 +21,8 @@ def card(title: str, curation: Curation, *, rows: int) -> str:
 def _front(curation: Curation, rows: int) -> str:
     size = next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")
     configs = ["- config_name: default", "  default: true", "  data_files:", "  - split: train", "    path: data/train-*.parquet"]
-    if curation.dropped:
-        configs += ["- config_name: dropped", "  data_files:", "  - split: train", f"    path: {curation.dropped.name}"]
+    if curation.policy:
+        configs += ["- config_name: dropped", "  data_files:", "  - split: train", "    path: dropped/train-*.parquet"]
     lines = ["---", "task_categories:", "- video-text-to-text", "size_categories:", f"- {size}", "tags:", "- vidground", "configs:"]
     return "\n".join([*lines, *configs, "---"])
 
@@ -81,9 +81,9 @@ def _use(curation: Curation) -> str:
         "`media` (paths, not the files themselves), `group` (the video), `source`, and `tags` as JSON text.",
         "VidGround reads the folder as `canonical:FOLDER`.",
     ]
-    if curation.dropped:
+    if curation.policy:
         lines.insert(
-            3, '`load_dataset(FOLDER, "dropped")` gives the dropped ones with the policy, the reason and the numbers it was taken on.'
+            3, '`load_dataset(FOLDER, "dropped")` gives the dropped ones with the policy, the reason and the numbers of the decision.'
         )
     versions = ", ".join(f"{name} {version}" for name, version in curation.versions.items())
     return "\n".join([*lines, *([f"\nMade with {versions}."] if versions else [])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,14 +36,19 @@ class EasyR1Exporter(RowExporter[EasyR1Config]):
 
     def check(self, out: Path) -> None:
         """Raises ConfigError for a path that EasyR1 would take apart."""
-        if any(sign in str(out) for sign in ",@="):
+        if any(sign in str(out.absolute()) for sign in ",@="):
             raise ConfigError(
-                f"--out {str(out)!r}: EasyR1 splits paths at '@', and its command line at ',' and '='; name a folder without them"
+                f"--out {str(out.absolute())!r}: EasyR1 splits paths at '@', and its command line at ',' and '='; name a folder without"
+                " them"
             )
 
     def file_of(self, question: Question) -> str:
         """The file of its kind of media."""
         return f"train-{question.media[0].type if question.media else 'text'}.parquet"
+
+    def opens_urls(self) -> Collection[str]:
+        """Videos; images it opens as files."""
+        return ("video",)
 
     def open(self, path: Path, name: str) -> RowFile:
         """Parquet with the one column of media that its rows have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,11 +82,8 @@ class ParquetFile:
     def _write(self) -> None:
         import pyarrow as pa
 
-        self._writer.write_table(pa.table(_columns(self._held, self._schema), schema=self._schema))
+        from vidground_core.columns import array_of
+
+        columns = [array_of([row[field.name] for row in self._held], field.type) for field in self._schema]
+        self._writer.write_table(pa.table(columns, schema=self._schema))
         self._held = []
-
-
-def _columns(rows: Sequence[Mapping[str, Any]], schema: Any) -> list[Any]:
-    import pyarrow as pa
-
-    return [pa.array([row[field.name] for row in rows], type=field.type) for field in schema]

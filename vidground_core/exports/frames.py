@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
+from vidground_core.errors import ConfigError
 from vidground_core.exports.base import ExportJob
-from vidground_core.exports.media import CannotExport, FrameFiles, Shown
+from vidground_core.exports.media import MEDIA_TYPES, CannotExport, FrameFiles, Shown
 from vidground_core.exports.rows import PromptConfig, RowExporter, written_paths
 from vidground_core.records import Question
+
+_FOLDER = "frames"
 
 
 class FramesConfig(PromptConfig):
@@ -38,10 +43,26 @@ class FramesExporter(RowExporter[FramesConfigT]):
         """Frames are taken from the span; a video's path has none."""
         return self.config.frames > 0
 
+    def opens_urls(self) -> Collection[str]:
+        """Images, which the target opens itself; frames are taken from files."""
+        return ("image",) if self.config.frames else MEDIA_TYPES
+
+    def check(self, out: Path) -> None:
+        """Raises ConfigError where the frames would lie outside the folder that paths start from."""
+        if not self.config.frames:
+            return
+        try:
+            self.media.written(str(out / _FOLDER))
+        except CannotExport as error:
+            raise ConfigError(
+                f"exporter {self.name!r}: media_root = {self.config.media_root!r}: frames are written below --out {str(out)!r}, which does"
+                " not lie below it; name an --out below media_root, or write videos with frames=0"
+            ) from error
+
     def prepare(self, job: ExportJob) -> None:
         """Frames lie below the export."""
         if self.config.frames:
-            self._frames = FrameFiles(job.out / "frames", frames=self.config.frames, pixels=self.config.pixels)
+            self._frames = FrameFiles(job.out / _FOLDER, self.media.written, frames=self.config.frames, pixels=self.config.pixels)
 
     def pictures(self, question: Question) -> Shown:
         """What is shown as images. Raises CannotExport for media that do not decode, and where a video cannot be shown."""

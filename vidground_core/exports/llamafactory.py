@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -30,7 +30,7 @@ class LLaMAFactoryConfig(PromptConfig):
     task: Literal["sft", "dpo"] = Field(
         "sft", description="sft: the answer; dpo: chosen and rejected. LLaMA-Factory has no trainer for rl."
     )
-    dataset: str = Field("vidground", pattern=r"[\w-]+", description="Name of the set in dataset_info.json, which --dataset takes.")
+    dataset: str = Field("vidground", pattern=r"^[\w-]+$", description="Name of the set in dataset_info.json, which --dataset takes.")
 
 
 class LLaMAFactoryExporter(RowExporter[LLaMAFactoryConfig]):
@@ -46,6 +46,10 @@ class LLaMAFactoryExporter(RowExporter[LLaMAFactoryConfig]):
     def __init__(self, config: LLaMAFactoryConfig) -> None:
         super().__init__(config)
         self._ask = asking(config, config.task)
+
+    def opens_urls(self) -> Collection[str]:
+        """Videos, through PyAV; images it opens as files."""
+        return ("video",)
 
     def row(self, question: Question) -> dict[str, Any]:
         """Raises CannotExport for dpo without a wrong answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,10 @@ class LLaVAExporter(RowExporter[LLaVAConfig]):
     def __init__(self, config: LLaVAConfig) -> None:
         super().__init__(config)
         self._ask = asking(config, "sft")
+
+    def opens_urls(self) -> Collection[str]:
+        """None: its code looks for files."""
+        return ()
 
     def open(self, path: Path, name: str) -> RowFile:
         """One JSON array, as published."""

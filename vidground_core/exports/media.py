@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from vidground_core.errors import MediaError
 from vidground_core.records import Clip, Media, Question
 
 _QUALITY = 95
+MEDIA_TYPES = ("video", "image")
 
 
 class CannotExport(ValueError):
@@ -29,9 +30,14 @@ class MediaPaths:
         self._missing, self._spans = missing, spans
         self._there: dict[str, bool] = {}
 
-    def check(self, question: Question, *, holds_spans: bool = False) -> None:
-        """Raises CannotExport for a medium that is not there, and for a span that the target cannot say."""
+    def check(self, question: Question, *, holds_spans: bool = False, urls: Collection[str] = MEDIA_TYPES) -> None:
+        """Raises CannotExport for a medium that is not there, a span that the target cannot say, and a URL that it does not open.
+
+        `urls` are the types of media that it opens by URL.
+        """
         for medium in question.media:
+            if "://" in medium.path and medium.type not in urls:
+                raise CannotExport(f"{medium.path!r} is a URL, and the format takes {medium.type}s from files only")
             if not holds_spans and self._spans == "set-aside" and (medium.start is not None or medium.end is not None):
                 raise CannotExport(
                     f"the question is on {_span(medium)} of {medium.path!r}, which the format cannot say; spans=whole shows all"
@@ -83,10 +89,11 @@ class Shown:
 
 
 class FrameFiles:
-    """Frames of videos as JPEG files below a folder, each video's once; a file appears at once."""
+    """Frames of videos as JPEG files below a folder, each video's once; a file appears at once. `written` makes paths what a row says."""
 
-    def __init__(self, folder: Path, *, frames: int, pixels: int) -> None:
+    def __init__(self, folder: Path, written: Callable[[str], str], *, frames: int, pixels: int) -> None:
         self.folder, self.frames, self.pixels = folder, frames, pixels
+        self._written = written
         self._made: dict[Media, Shown] = {}
 
     def shown(self, media: Sequence[Media]) -> Shown:
@@ -96,7 +103,7 @@ class FrameFiles:
 
     def _shown(self, medium: Media) -> Shown:
         if medium.type == "image":
-            return Shown((str(Path(medium.path).absolute()),), (None,))
+            return Shown((self._written(medium.path),), (None,))
         if medium not in self._made:
             self._made[medium] = self._make(medium)
         return self._made[medium]
@@ -119,5 +126,5 @@ class FrameFiles:
             path, beside = folder / f"{number:03d}.jpg", folder / f".{number:03d}.part"
             Image.fromarray(pixels).save(beside, "jpeg", quality=_QUALITY)
             beside.replace(path)
-            paths.append(str(path.absolute()))
+            paths.append(self._written(str(path.absolute())))
         return Shown(tuple(paths), tuple(float(second) for second in loaded.seconds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -13,7 +13,7 @@ from pydantic import Field
 from vidground_core.errors import MediaError
 from vidground_core.exports.base import ExportJob
 from vidground_core.exports.files import JsonLinesFile
-from vidground_core.exports.media import CannotExport
+from vidground_core.exports.media import MEDIA_TYPES, CannotExport
 from vidground_core.exports.rows import PromptConfig, RowExporter, asking
 from vidground_core.records import Clip, Media, Question
 
@@ -55,6 +55,10 @@ class OpenAIBatchExporter(RowExporter[OpenAIBatchConfig]):
     def says_spans(self) -> bool:
         """Frames are taken from the span."""
         return True
+
+    def opens_urls(self) -> Collection[str]:
+        """Images, which the server fetches; frames of videos are taken from files. Everything where nothing is shown."""
+        return ("image",) if self.config.frames else MEDIA_TYPES
 
     def prepare(self, job: ExportJob) -> None:
         """The questions with their gold go beside the requests."""
@@ -98,6 +102,8 @@ class OpenAIBatchExporter(RowExporter[OpenAIBatchConfig]):
 
 
 def _encoded(medium: Media, frames: int, pixels: int) -> list[dict[str, Any]]:
+    if "://" in medium.path:
+        return [{"type": "image_url", "image_url": {"url": medium.path}}]
     from PIL import Image
 
     from vidground_core.media import FrameCache, load_clip

@@ -33,9 +33,10 @@ class OpenRLHFExporter(FramesExporter[OpenRLHFConfig]):
         self._ask = asking(config, "rl")
 
     def check(self, out: Path) -> None:
-        """Raises ConfigError for a path that OpenRLHF would take apart."""
+        """Raises ConfigError for a path that OpenRLHF would take apart, and for frames outside media_root."""
+        super().check(out)
         if any(sign in str(out.absolute()) for sign in ",@"):
-            raise ConfigError(f"--out {str(out)!r}: OpenRLHF splits paths at ',' and '@'; name a folder without them")
+            raise ConfigError(f"--out {str(out.absolute())!r}: OpenRLHF splits paths at ',' and '@'; name a folder without them")
 
     def row(self, question: Question) -> dict[str, Any]:
         """Raises CannotExport for media that do not decode, and for videos where frames is 0."""

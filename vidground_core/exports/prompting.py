@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Literal
+from collections.abc import Callable
+from typing import Generic, Literal, TypeVar
 
 from vidground_core.evaluation.prompts import LETTERS, Prompt, PromptChoice, find_prompt, render
 from vidground_core.records import Question
 
 Task = Literal["rl", "sft", "dpo"]
 AnswerForm = Literal["letter", "text"]
+ValueT = TypeVar("ValueT")
 
-_TAGS = "image|video|audio|bbox|ref-object|cot-process|start-image"
-_TOKENS = "image_pad|video_pad|vision_start|vision_end|vision_pad|audio_pad|im_start|im_end|endoftext|object_ref_start|object_ref_end"
-_CLAIMING = re.compile(rf"<(?=(?:{_TAGS})>|\|(?:{_TOKENS})\|>|/(?:{_TAGS})>)", re.IGNORECASE)
+_TAGS = "image|img|video|audio|bbox|ref-object|cot-process|start-image"
+_TOKENS = "im_start|im_end|im_patch|img_context|image_soft_token|start_of_image|end_of_image|start_of_turn|end_of_turn|bos|eos|s"
+_CLAIMING = re.compile(rf"<(?=/?(?:{_TAGS}|{_TOKENS})>|\|[\w-]+\|>)", re.IGNORECASE)
 _LETTER = "letter"
 _REASONED = "video-r1"
 
 
 def neutral(text: str) -> str:
-    """The text with tags and tokens that a trainer would take for media or turns broken up: "<video>" becomes "< video>"."""
+    """The text with tags and tokens that a trainer would take for media or turns broken up: "<video>" becomes "< video>".
+
+    Tokens are whatever is written <|so|>, and those of other models' templates.
+    """
     return _CLAIMING.sub("< ", text) if "<" in text else text
+
+
+class OfLast(Generic[ValueT]):
+    """A function of a question that keeps its last value: exporters that share a reading ask for the same question one after another."""
+
+    def __init__(self, made: Callable[[Question], ValueT]) -> None:
+        self._made = made
+        self._last: tuple[Question, ValueT] | None = None
+
+    def __call__(self, question: Question) -> ValueT:
+        """The value, made anew where the question is another than the last."""
+        last = self._last
+        if last is None or last[0] is not question:
+            last = self._last = (question, self._made(question))
+        return last[1]
+
+
+_texts: OfLast[dict[tuple[str, str], str]] = OfLast(lambda question: {})
 
 
 class Asking:
@@ -46,17 +69,28 @@ class Asking:
 
     def text(self, question: Question) -> str:
         """The question, its lettered options and the instruction, without tags of media."""
-        return neutral(render(self.prompt(question), question))
+        prompt, texts = self.prompt(question), _texts(question)
+        key = (prompt.name, prompt.version)
+        if key not in texts:
+            texts[key] = neutral(render(prompt, question))
+        return texts[key]
 
     def truth(self, question: Question) -> str:
-        """The gold answer as a reward compares it: the letter or the text of the option, else the reference answer."""
-        return self._named(question, question.answer)
+        """The gold answer as a reward compares it: the letter, or the text of the option as the prompt shows it, else the reference answer.
+
+        No trainer looks for media in it, so a reference answer stays as it is.
+        """
+        named = self._named(question, question.answer)
+        return neutral(named) if question.options else named
 
     def response(self, question: Question) -> str:
-        """The gold answer as a model should write it: in <answer> tags where the prompt asks for them, after a written reasoning."""
+        """The gold answer as a model should write it: in <answer> tags where the prompt asks for them, after a written reasoning.
+
+        Without tags of media, as in the prompt: trainers count them over all turns.
+        """
         process = question.tags.get("process", "")
         said = self._said(question, question.answer)
-        return f"{process}\n{said}" if process and said.startswith("<answer>") else said
+        return neutral(f"{process}\n{said}") if process and said.startswith("<answer>") else said
 
     def rejected(self, question: Question) -> str | None:
         """A wrong answer in the same form: one of the other options, drawn by the question's id and the seed; None where there is none."""
@@ -71,7 +105,7 @@ class Asking:
         layout = prompt.layouts.get("multiple choice" if question.options else question.kind, prompt.layout)
         tagged = "<answer>" in (layout or prompt.instruction)
         named = self._named(question, answer)
-        return f"<answer>{named}</answer>" if tagged else named
+        return neutral(f"<answer>{named}</answer>" if tagged else named)
 
     def _named(self, question: Question, answer: str) -> str:
         return LETTERS[question.options.index(answer)] if question.options and self.form == "letter" else answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -14,8 +14,8 @@ from pydantic import Field
 from vidground_core.evaluation.prompts import PromptChoice
 from vidground_core.exports.base import ExportConfig, Exporter, ExportJob
 from vidground_core.exports.files import JsonLinesFile, RowFile
-from vidground_core.exports.media import CannotExport, MediaPaths
-from vidground_core.exports.prompting import AnswerForm, Asking, Task
+from vidground_core.exports.media import MEDIA_TYPES, CannotExport, MediaPaths
+from vidground_core.exports.prompting import AnswerForm, Asking, OfLast, Task
 from vidground_core.records import Question
 
 RECORD = "vidground"
@@ -50,7 +50,7 @@ RowConfigT = TypeVar("RowConfigT", bound=RowConfig)
 
 
 class RowExporter(Exporter[RowConfigT]):
-    """Base of exporters with one row a question. A subclass gives `row`; `file`, `open` and `says_spans` where the defaults do not do."""
+    """Base of exporters with one row a question; a subclass gives `row`, and overrides other methods where their defaults do not do."""
 
     Config: ClassVar[type[Any]] = RowConfig
     record: ClassVar[str] = RECORD
@@ -69,6 +69,10 @@ class RowExporter(Exporter[RowConfigT]):
     def says_spans(self) -> bool:
         """Whether rows say which part of a video a question is on."""
         return False
+
+    def opens_urls(self) -> Collection[str]:
+        """The types of media that the target opens where the path is a URL; questions on others are set aside."""
+        return MEDIA_TYPES
 
     def file_of(self, question: Question) -> str:
         """The name of the file that a question's row goes to."""
@@ -98,22 +102,24 @@ class RowSink:
     def __init__(self, exporter: RowExporter[Any], job: ExportJob) -> None:
         self.exporter, self.job = exporter, job
         self._files: dict[str, RowFile] = {}
+        self._spans, self._urls = exporter.says_spans(), exporter.opens_urls()
         exporter.prepare(job)
 
     def add(self, question: Question) -> None:
         """Writes the question's row, or sets it aside."""
         exporter = self.exporter
         try:
-            exporter.media.check(question, holds_spans=exporter.says_spans())
+            exporter.media.check(question, holds_spans=self._spans, urls=self._urls)
             row = exporter.row(question)
         except CannotExport as reason:
             self.job.set_aside(question, str(reason))
             return
         name = exporter.file_of(question)
-        if name not in self._files:
-            self._files[name] = exporter.open(self.job.file(name), name)
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = exporter.open(self.job.file(name), name)
             self.job.rows[name] = 0
-        self._files[name].add(row)
+        file.add(row)
         self.job.rows[name] += 1
 
     def close(self) -> None:
@@ -123,11 +129,18 @@ class RowSink:
         self.exporter.complete(self.job, self.job.rows)
 
 
-def record_of(question: Question) -> str:
-    """The whole question as JSON text: a canonical row, in the order of its keys."""
+def _record(question: Question) -> str:
     from vidground_core.tables import question_row  # imports pyarrow, which `vg --help` does without
 
     return orjson.dumps(question_row(question)).decode()
+
+
+_last_record = OfLast(_record)
+
+
+def record_of(question: Question) -> str:
+    """The whole question as JSON text: a canonical row, in the order of its keys."""
+    return _last_record(question)
 
 
 def asking(config: PromptConfig, task: Task) -> Asking:

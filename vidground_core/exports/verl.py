@@ -37,8 +37,8 @@ class VerlExporter(RowExporter[VerlConfig]):
 
     def check(self, out: Path) -> None:
         """Raises ConfigError for a path that Hydra, which verl reads its options by, would take apart."""
-        if any(sign in str(out) for sign in ",="):
-            raise ConfigError(f"--out {str(out)!r}: verl's command line splits paths at ',' and '='; name a folder without them")
+        if any(sign in str(out.absolute()) for sign in ",="):
+            raise ConfigError(f"--out {str(out.absolute())!r}: verl's command line splits paths at ',' and '='; name a folder without them")
 
     def __init__(self, config: VerlConfig) -> None:
         super().__init__(config)

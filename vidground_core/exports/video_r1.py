@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from vidground_core.evaluation.prompts import LETTERS
 from vidground_core.exports.files import JsonArrayFile, RowFile
 from vidground_core.exports.media import CannotExport, MediaPaths
+from vidground_core.exports.prompting import neutral
 from vidground_core.exports.rows import RECORD, RowConfig, RowExporter, record_of
 from vidground_core.records import Question
 
@@ -27,7 +29,8 @@ class VideoR1Exporter(RowExporter[VideoR1ExportConfig]):
     """Video-R1's JSON array: problem, options, solution, path; read by its training code and by the loader video-r1.
 
     The format has one video or image a question, lettered options, and `path` from a dot on. `problem_id` is a text, so that numbers and
-    other ids are one type in Arrow. Source: tulerfeng/Video-R1, src/r1-v/src/open_r1/grpo.py and sft_video.py.
+    other ids are one type in Arrow. Tags of media are broken up in all texts, since its code puts them into prompts and answers; the
+    question as it was stands in `vidground`. Source: tulerfeng/Video-R1, src/r1-v/src/open_r1/grpo.py and sft_video.py.
     """
 
     name = "video-r1"
@@ -38,6 +41,10 @@ class VideoR1Exporter(RowExporter[VideoR1ExportConfig]):
     def says_spans(self) -> bool:
         """As start and end."""
         return True
+
+    def opens_urls(self) -> Collection[str]:
+        """None: its code puts a folder before every path."""
+        return ()
 
     def open(self, path: Path, name: str) -> RowFile:
         """One JSON array, as published."""
@@ -54,20 +61,19 @@ class VideoR1Exporter(RowExporter[VideoR1ExportConfig]):
         answer = LETTERS[question.options.index(question.answer)] if question.options else question.answer
         row: dict[str, Any] = {
             "problem_id": question.id,
-            "problem": question.text,
+            "problem": neutral(question.text),
             "data_type": medium.type,
             "problem_type": question.kind,
-            "options": [f"{letter}. {text}" for letter, text in zip(LETTERS, question.options, strict=False)],
-            "solution": f"<answer>{answer}</answer>",
+            "options": [f"{letter}. {neutral(text)}" for letter, text in zip(LETTERS, question.options, strict=False)],
+            "solution": f"<answer>{neutral(answer)}</answer>",
             "path": _dotted(medium.path, self.media),
             "data_source": question.source,
         }
         if self.config.task == "sft":
-            row["process"] = process
+            row["process"] = neutral(process)
         row |= {name: seconds for name, seconds in (("start", medium.start), ("end", medium.end)) if seconds is not None}
         return row | {RECORD: record_of(question)}
 
 
 def _dotted(path: str, media: MediaPaths) -> str:
-    written = media.written(path)
-    return written if "://" in written else f"./{written}"
+    return f"./{media.written(path)}"

@@ -108,6 +108,10 @@ class RunDirectory:
         """Marks the run done, with the verb's `--json` object."""
         self._set(status="done", result=dict(result), finished=_now())
 
+    def reopen(self) -> None:
+        """Marks a finished run as running again: what it made is not there any more."""
+        self._set(status="running", result=None, finished=None)
+
     def fail(self, reason: str) -> None:
         """Marks the run failed; the same command resumes it all the same."""
         self._set(status="failed", reason=reason, finished=_now())

@@ -33,7 +33,7 @@ def test_it_reads_every_row_with_as_many_tags_as_media(
 ) -> None:
     folder, aside = written(LLaMAFactoryExporter, mixed, task=task, spans="whole")
     refused = {name for name, _ in aside}
-    assert refused == ({"gone", "picture", "pictures"} if task == "dpo" else {"gone"})
+    assert refused == ({"gone", "picture", "pictures", "open"} if task == "dpo" else {"gone"})
     kept = [question for question in mixed if question.id not in refused]
     rows = _aligned(folder, tmp_path, stage)
     assert len(rows) == len(kept)
@@ -43,6 +43,7 @@ def test_it_reads_every_row_with_as_many_tags_as_media(
         assert asked.count("<image>") == len(row["_images"] or []) == sum(medium.type == "image" for medium in question.media)
         assert sorted([*(row["_videos"] or []), *(row["_images"] or [])]) == sorted(medium.path for medium in question.media)
         said = [turn["content"] for turn in row["_response"]]
+        assert not any(tag in text for text in said for tag in ("<video>", "<image>", "<|")), "it counts tags over all turns"
         assert len(set(said)) == (2 if task == "dpo" else 1)
 
 

@@ -30,7 +30,7 @@ def _media(row: dict[str, Any]) -> list[str]:
 def test_it_reads_every_row_with_as_many_tags_as_media(mixed: list[Question], written: Callable[..., Any], task: str) -> None:
     folder, aside = written(MsSwiftExporter, mixed, task=task, spans="whole")
     refused = {name for name, _ in aside}
-    assert refused == ({"gone", "picture", "pictures"} if task == "dpo" else {"gone"})
+    assert refused == ({"gone", "picture", "pictures", "open"} if task == "dpo" else {"gone"})
     kept = [question for question in mixed if question.id not in refused]
     rows = _loaded(folder)
     assert len(rows) == len(kept)
@@ -40,6 +40,8 @@ def test_it_reads_every_row_with_as_many_tags_as_media(mixed: list[Question], wr
         assert asked.count("<image>") == sum(medium.type == "image" for medium in question.media)
         assert sorted(_media(row)) == sorted(medium.path for medium in question.media)
         assert [message["role"] for message in row["messages"]] == (["user"] if task == "rl" else ["user", "assistant"])
+        said = [message["content"] for message in row["messages"][1:]] + [row.get("rejected_response") or ""]
+        assert not any(tag in text for text in said for tag in ("<video>", "<image>", "<|"))
         if task == "dpo":
             assert row["rejected_response"] != row["messages"][1]["content"]
 

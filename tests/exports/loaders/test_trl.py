@@ -33,7 +33,7 @@ def test_its_preparation_puts_the_pictures_before_the_question(
     refused = {name for name, _ in aside}
     rows = _loaded(folder, tmp_path / "cache")
     kept = [question for question in mixed if question.id not in refused]
-    assert refused == ({"gone", "picture", "pictures"} if task == "dpo" else {"gone"})
+    assert refused == ({"gone", "picture", "pictures", "open"} if task == "dpo" else {"gone"})
     assert len(rows) == len(kept)
     for row, question in zip(rows, kept, strict=True):
         assert is_conversational(row)
@@ -42,6 +42,8 @@ def test_its_preparation_puts_the_pictures_before_the_question(
         parts = [part["type"] for part in message["content"]]
         assert parts == ["image"] * sum(4 if medium.type == "video" else 1 for medium in question.media) + ["text"]
         assert row["qid"] == question.id
+        said = [turn["content"] for name in ("completion", "chosen", "rejected") for turn in row.get(name) or []]
+        assert not any(tag in text for text in said for tag in ("<video>", "<image>", "<|"))
         assert ("answer" in row) == (task == "rl")
 
 
