@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from vidground_openrlhf.arguments import Method, Places, arguments, dataset_path_problem, submission
+from vidground_openrlhf.arguments import Method, Places, arguments, dataset_path_problem
+from vidground_openrlhf.cluster import submission
 from vidground_openrlhf.config import DAPOConfig, GRPOConfig, OpenRLHFConfig
 
 
@@ -54,9 +55,13 @@ def test_dapo() -> None:
 
 def test_further_options_by_exact_name() -> None:
     assert value(argv(extra={"eval.steps": 10}), "--eval.steps") == ["10"]
+    assert value(argv(extra={"eval": {"steps": 10, "dataset": "d"}}), "--eval.dataset") == ["d"]
+    assert "--ds.load_in_4bit" in argv(extra={"ds.load_in_4bit": True})
+    with pytest.raises(ValueError, match=r"extra: 'train.seed' is set by VidGround itself"):
+        argv(extra={"train": {"seed": 1}})
     with pytest.raises(ValueError, match=r"extra: 'train.seed' is set by VidGround itself"):
         argv(extra={"train.seed": 1})
-    with pytest.raises(ValidationError, match=r"extra: '--eval.steps' is no option of OpenRLHF; write it without dashes"):
+    with pytest.raises(ValidationError, match=r"extra: '--eval.steps' is no name of an option of OpenRLHF; write it without dashes"):
         GRPOConfig(extra={"--eval.steps": 1})
 
 
@@ -73,8 +78,41 @@ def test_further_options_by_exact_name() -> None:
     ],
 )
 def test_what_breaks_image_models_is_refused(name: str, given: Any, why: str) -> None:
-    with pytest.raises(ValidationError, match=f"extra: {name} = .* is refused: .*{why}"):
-        OpenRLHFConfig(extra={name: given})
+    *above, last = name.split(".")
+    nested: dict[str, Any] = {last: given}
+    for part in reversed(above):
+        nested = {part: nested}
+    for extra in ({name: given}, nested):
+        with pytest.raises(ValidationError, match=f"extra: {name} = .* is refused: .*{why}"):
+            OpenRLHFConfig(extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("train.dynamic_batch_en", "train.dynamic_batch_enable"), ("ds.lora.ran", "ds.lora.rank"), ("logger.wandb.k", "logger.wandb.key")],
+)
+def test_abbreviations_of_what_is_refused(name: str, meant: str) -> None:
+    """Argparse would take them."""
+    with pytest.raises(ValidationError, match=f"extra: '{name}' would be read as '{meant}', which is refused: .*; write whole names"):
+        OpenRLHFConfig(extra={name: 1})
+
+
+@pytest.mark.parametrize("given", ["--ds.lora.rank", ["5", "--ds.lora.rank=8"]])
+def test_a_value_that_would_be_another_option(given: Any) -> None:
+    with pytest.raises(ValidationError, match=r"extra: eval.steps holds '--ds.lora.rank.*', which would be read as another option"):
+        OpenRLHFConfig(extra={"eval.steps": given})
+
+
+@pytest.mark.parametrize("name", ["WANDB_API_KEY", "hf_token", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD"])
+def test_secrets_in_a_runtime_environment(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"runtime_env: {name} looks like a secret, and Ray shows a job's env_vars in command lines"):
+        OpenRLHFConfig(runtime_env={"env_vars": {name: "x"}})
+
+
+def test_what_is_no_secret_in_a_runtime_environment() -> None:
+    names = {"NCCL_DEBUG": "INFO", "TOKENIZERS_PARALLELISM": "false", "HF_TOKEN_PATH": "/t", "MONKEY": "1"}
+    assert OpenRLHFConfig(runtime_env={"env_vars": names}).runtime_env["env_vars"] == names
+    assert OpenRLHFConfig(runtime_env={"pip": ["a"]}).runtime_env
 
 
 def test_what_is_off_is_not_refused() -> None:
@@ -85,6 +123,14 @@ def test_what_is_off_is_not_refused() -> None:
     ("options", "message"),
     [
         ({"answer_format": "plain"}, "format_reward needs answer_format = 'think'"),
+        (
+            {"rules": "video-r1", "accuracy": "option-text"},
+            "rules = 'video-r1' reads a letter in <answer> tags, and answer_format = 'think' with",
+        ),
+        (
+            {"rules": "video-r1", "answer_format": "plain", "format_reward": 0},
+            "take answer_format = 'think' and accuracy = 'letter', or rules",
+        ),
         ({"epsilon_high": 0.1}, "epsilon_high = 0.1 is below epsilon = 0.2"),
         ({"gpus": 3, "tensor_parallel": 2}, "tensor_parallel = 2 does not divide the 3 GPUs"),
         ({"overlong_buffer": 800}, "overlong_buffer = 800 is longer than max_completion_length = 768"),

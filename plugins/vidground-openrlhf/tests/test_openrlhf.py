@@ -17,7 +17,7 @@ pytest.importorskip("openrlhf")
 
 from vidground_openrlhf import checks, parser_options
 from vidground_openrlhf.arguments import Places
-from vidground_openrlhf.config import OpenRLHFConfig
+from vidground_openrlhf.config import REFUSED, OpenRLHFConfig
 from vidground_openrlhf.job import PrepareJob
 from vidground_openrlhf.metrics import collect
 from vidground_openrlhf.prepare import prepare
@@ -51,6 +51,13 @@ def test_its_parser_takes_our_options(cls: Any, job: TrainJob, parser: Any) -> N
     assert args["data.max_images_per_prompt"] == config.frames
     assert args["algo.advantage.estimator"] in ("group_norm", "rloo", "reinforce_baseline")
     assert (args["eval.steps"], args["reward.remote_url"]) == (5, str(job.out / "reward.py"))
+
+
+def test_no_option_is_refused_as_an_abbreviation(parser: Any) -> None:
+    """Each that is not refused by its own name can be given."""
+    for option in parser_options.options(parser):
+        if option.startswith("--") and option[2:] not in REFUSED:
+            assert OpenRLHFConfig(extra={option[2:]: 1}).extra == {option[2:]: 1}
 
 
 def test_an_option_of_another_version_is_named(job: TrainJob) -> None:

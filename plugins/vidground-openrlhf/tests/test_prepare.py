@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from vidground_openrlhf.job import PrepareJob, write_whole
 from vidground_openrlhf.prepare import Counter, Prepared, prepare
 from vidground_openrlhf.rows import neutralised, parts_of, row_of
 
-from vidground_core import Question, TrainJob
+from vidground_core import InputError, Question, TrainJob
 from vidground_core.models import resolve_model
 from vidground_core.tables import read
 
@@ -139,6 +140,51 @@ def test_lengths_are_those_of_the_processor(job: TrainJob) -> None:
         batch = counter.processor(text=[counter.rendered(row["prompt"])], images=images, add_special_tokens=False)
         lengths.append(len(batch["input_ids"][0]))
     assert (done.prompt_tokens, done.longest) == (sum(lengths), max(lengths))
+
+
+def test_lengths_by_a_processor_without_a_count_of_patches(job: TrainJob, tmp_path: Path) -> None:
+    """LLaVA-NeXT's cuts an image into tiles and says nowhere how many tokens that makes."""
+    from transformers import AutoProcessor, LlavaNextImageProcessor, LlavaNextProcessor
+
+    nano = AutoProcessor.from_pretrained(job.model)
+    images = LlavaNextImageProcessor(
+        size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}, image_grid_pinpoints=[[28, 56], [56, 28]]
+    )
+    LlavaNextProcessor(
+        image_processor=images, tokenizer=nano.tokenizer, patch_size=14, vision_feature_select_strategy="default",
+        image_token="<|image_pad|>", chat_template=nano.chat_template, num_additional_image_tokens=1,
+    ).save_pretrained(tmp_path / "llava")  # fmt: skip
+    done, rows, _ = prepared(replace(job, model=str(tmp_path / "llava")))
+    counter = Counter(str(tmp_path / "llava"))
+    lengths = []
+    for row in rows:
+        batch = counter.processor(
+            text=[counter.rendered(row["prompt"])], images=[[Image.open(path) for path in row["images"]]], add_special_tokens=False
+        )
+        lengths.append(len(batch["input_ids"][0]))
+    assert (done.prompt_tokens, done.longest) == (sum(lengths), max(lengths))
+
+
+class Refusing:
+    """A processor that takes no image."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def apply_chat_template(self, *args: Any, **options: Any) -> str:
+        return str(self.tokenizer.apply_chat_template(*args, **options))
+
+    def __call__(self, **_: Any) -> None:
+        raise TypeError("no images here")
+
+
+@pytest.mark.parametrize(("wrapped", "problem"), [(Refusing, "no images here"), (lambda tokenizer: tokenizer, "it adds none")])
+def test_a_processor_that_takes_no_images(job: TrainJob, wrapped: Callable[[Any], Any], problem: str) -> None:
+    counter = Counter(job.model)
+    counter.tokenizer.chat_template = counter.processor.chat_template
+    counter.processor = wrapped(counter.tokenizer)
+    with pytest.raises(InputError, match=rf"cannot be counted with the model's processor \(\w+\): {problem}; take a vision-language model"):
+        counter.tokens("<image>what", [Frame("/f/0.jpg", 28, 28, 0.0)])
 
 
 def test_a_whole_preparation_is_taken_as_it_is(job: TrainJob) -> None:

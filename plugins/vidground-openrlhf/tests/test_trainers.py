@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import netrc
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
+from vidground_openrlhf import cluster
 from vidground_openrlhf.trainers import OpenRLHFDAPO, OpenRLHFGRPO, OpenRLHFREINFORCE, OpenRLHFRLOO
 
 from vidground_core import ConfigError, InputError, MissingBackendError, TrainJob
@@ -78,9 +80,32 @@ def test_a_job_for_a_cluster(job: TrainJob) -> None:
     argv = list(grpo(**options).plan(job).argv)
     assert argv[1:5] == ["-m", "ray.scripts.scripts", "job", "submit"]
     assert argv[argv.index("--address") + 1] == "http://head:8265"
-    env = json.loads(argv[argv.index("--runtime-env-json") + 1])
-    assert env == {"env_vars": {"TOKENIZERS_PARALLELISM": "false", "NCCL_DEBUG": "INFO"}}
+    env = json.loads(argv[argv.index("--runtime-env-json") + 1])["env_vars"]
+    assert env == {"TOKENIZERS_PARALLELISM": "false", "NCCL_DEBUG": "INFO", "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
     assert argv[argv.index("--") + 1 : argv.index("--") + 4] == ["python3", "-m", "openrlhf.cli.train_ppo_ray"]
+
+
+def test_a_wandb_key_goes_to_a_cluster_by_a_file_of_its_owner(job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray puts a job's variables into the command lines of its workers and on its dashboard."""
+    monkeypatch.setenv("WANDB_API_KEY", "secret-key")
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example:8080")
+    plan = grpo(launch="ray-job", wandb=True).plan(job)
+    env = json.loads(plan.argv[plan.argv.index("--runtime-env-json") + 1])["env_vars"]
+    assert (env["NETRC"], env["WANDB_BASE_URL"]) == (str(job.out / "wandb.netrc"), "https://wandb.example:8080")
+    assert "secret-key" not in repr(plan)
+    path = tmp_path / "new" / "wandb.netrc"
+    for key in ("old-key", "secret-key"):
+        cluster.write_key(path, key, env["WANDB_BASE_URL"])
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert netrc.netrc(str(path)).authenticators("wandb.example:8080") == ("user", "", "secret-key")
+
+
+def test_each_directory_has_job_names_of_its_own() -> None:
+    """Also where the last eighty characters are the same, or all but signs."""
+    paths = [Path(f"/{first}/{'long/' * 30}out") for first in "ab"] + [Path("/a/b-c"), Path("/a/b/c"), Path("/a/b_c")]
+    names = [cluster.job_name(path, 1) for path in paths]
+    assert len(set(names)) == 5
+    assert names[0].startswith("vidground-out-")
 
 
 def test_what_is_missing_is_said_with_its_mend(job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,11 +171,11 @@ def test_unknown_names(job: TrainJob) -> None:
 
 
 class Dashboard(BaseHTTPRequestHandler):
-    """Answers as Ray's dashboard does for a cluster with 4 GPUs."""
+    """Answers as Ray's state API does for a cluster whose living node has 4 GPUs."""
 
     def do_GET(self) -> None:
-        usage = {"CPU": [0.0, 8.0], "GPU": [0.0, 4.0]}
-        body = json.dumps({"result": True, "data": {"clusterStatus": {"loadMetricsReport": {"usage": usage}}}}).encode()
+        nodes = [{"state": state, "resources_total": {"CPU": 8.0, "GPU": 4.0}} for state in ("ALIVE", "DEAD")]
+        body = json.dumps({"result": True, "data": {"result": {"result": nodes}}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +49,11 @@ class Places:
     def checkpoint(self) -> Path:
         """The final checkpoint."""
         return self.out / "checkpoint"
+
+    @property
+    def key(self) -> Path:
+        """The W&B key for a job on a cluster, as a .netrc; only while it runs."""
+        return self.out / "wandb.netrc"
 
     @property
     def events(self) -> Path:
@@ -178,14 +182,6 @@ def _saving(config: OpenRLHFConfig, places: Places) -> dict[str, Any]:
         # OpenRLHF reports to W&B where this is set at all, and logs in with WANDB_API_KEY where the environment has it.
         "logger.wandb.key": "from-environment" if config.wandb else None,
     }
-
-
-def submission(command: Sequence[str], *, address: str, name: str, runtime_env: Mapping[str, Any]) -> list[str]:
-    """`ray job submit` of that command; `name` makes a second submission of the same training an error instead of a second run."""
-    argv = ["job", "submit", "--address", address, "--submission-id", name]
-    if runtime_env:
-        argv += ["--runtime-env-json", json.dumps(runtime_env, sort_keys=True)]
-    return [*argv, "--", *command]
 
 
 def dataset_path_problem(path: Path) -> str:

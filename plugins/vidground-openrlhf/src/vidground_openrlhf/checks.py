@@ -7,14 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 
 from vidground_openrlhf import parser_options
+from vidground_openrlhf.cluster import ask
 from vidground_openrlhf.config import OpenRLHFConfig
 
 # Flash attention stands here although nothing below imports it: OpenRLHF does, always, whatever ds.attn_implementation says.
@@ -107,11 +106,7 @@ def cluster_gpus(address: str) -> float:
 
     The nodes say it as soon as they have joined. The autoscaler's report in `/api/cluster_status` is empty until seconds after the start.
     """
-    if not address.startswith(("http://", "https://")):
-        raise ValueError("an address begins with http:// or https://")
-    with urllib.request.urlopen(f"{address.rstrip('/')}/api/v0/nodes?limit={_MOST_NODES}", timeout=10) as answer:  # noqa: S310 - checked above
-        listed: dict[str, Any] = json.load(answer)
-    nodes = listed["data"]["result"]["result"]
+    nodes = ask(address, f"/api/v0/nodes?limit={_MOST_NODES}")["data"]["result"]["result"]
     return sum(float(node["resources_total"].get("GPU", 0)) for node in nodes if node["state"] == "ALIVE")
 
 

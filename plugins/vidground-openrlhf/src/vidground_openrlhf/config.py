@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -20,7 +21,10 @@ REFUSED = {
     "critic.model_name_or_path": "OpenRLHF trains no critic for image models; take another estimator than gae",
     "train.agent_func_path": "the reward file answers for one turn; an agent would never call it",
 }
-_EXACT = re.compile(r"[a-z_]+(\.[a-z_]+)*")
+_EXACT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+# Words of a variable's name, between its underscores, that say its value is a secret.
+_SECRET = frozenset({"KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD"})
+_PLACE = ("_PATH", "_FILE", "_DIR")
 
 
 class OpenRLHFConfig(TrainerConfig):
@@ -57,7 +61,9 @@ class OpenRLHFConfig(TrainerConfig):
     prompt: str = Field("video-r1", description="Name of the prompt that questions are asked with.")
     answer_format: Literal["plain", "think"] = Field("think", description="Where the answer stands: all of the reply, or its <answer> tag.")
     accuracy: Literal["option-text", "letter"] = Field("letter", description="What counts as right: the option's text or its letter.")
-    rules: Literal["strict", "video-r1"] = Field("strict", description="Rules of the accuracy reward.")
+    rules: Literal["strict", "video-r1"] = Field(
+        "strict", description="Rules of the accuracy reward; video-r1 (with its holes) needs answer_format=think and accuracy=letter."
+    )
     format_reward: float = Field(1.0, ge=0, description="Weight of the reward for <think>…</think><answer>…</answer>; accuracy has 1.")
     freeze_vision: bool = Field(False, description="Train the language model only.")
     nodes: int = Field(1, ge=1, description="Machines.")
@@ -80,17 +86,40 @@ class OpenRLHFConfig(TrainerConfig):
     @field_validator("extra")
     @classmethod
     def _allowed(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        for name, value in extra.items():
+        options = dict(_flat(extra))
+        for name, value in options.items():
             if not _EXACT.fullmatch(name):
-                raise ValueError(f"extra: {name!r} is no option of OpenRLHF; write it without dashes, such as 'eval.steps'")
+                raise ValueError(f"extra: {name!r} is no name of an option of OpenRLHF; write it without dashes, such as 'eval.steps'")
+            meant = next((refused for refused in REFUSED if refused != name and refused.startswith(name)), None)
+            if meant:
+                raise ValueError(f"extra: {name!r} would be read as {meant!r}, which is refused: {REFUSED[meant]}; write whole names")
             if name in REFUSED and value not in (False, 0, "", None) and not (name == "ds.ring_attn_size" and value == 1):
                 raise ValueError(f"extra: {name} = {value!r} is refused: {REFUSED[name]}")
-        return extra
+            for part in value if isinstance(value, list | tuple) else (value,):
+                if str(part).startswith("--"):
+                    raise ValueError(f"extra: {name} holds {part!r}, which would be read as another option; give that one by its name")
+        return options
+
+    @field_validator("runtime_env")
+    @classmethod
+    def _without_secrets(cls, runtime_env: dict[str, Any]) -> dict[str, Any]:
+        for name in runtime_env.get("env_vars") or {}:
+            if _SECRET & set(name.upper().split("_")) and not name.upper().endswith(_PLACE):
+                raise ValueError(
+                    f"runtime_env: {name} looks like a secret, and Ray shows a job's env_vars in command lines and on its dashboard; set "
+                    "it where Ray is started on the nodes (WANDB_API_KEY: set it here in the environment, and wandb = true)"
+                )
+        return runtime_env
 
     @model_validator(mode="after")
     def _agree(self) -> OpenRLHFConfig:
         if self.format_reward and self.answer_format == "plain":
             raise ValueError("format_reward needs answer_format = 'think': the tags are not asked for otherwise; set format_reward = 0")
+        if self.rules == "video-r1" and (self.answer_format, self.accuracy) != ("think", "letter"):
+            raise ValueError(
+                f"rules = 'video-r1' reads a letter in <answer> tags, and answer_format = {self.answer_format!r} with accuracy = "
+                f"{self.accuracy!r} asks for something else; take answer_format = 'think' and accuracy = 'letter', or rules = 'strict'"
+            )
         if self.epsilon_high is not None and self.epsilon_high < self.epsilon:
             raise ValueError(f"epsilon_high = {self.epsilon_high!r} is below epsilon = {self.epsilon!r}")
         if (self.nodes * self.gpus) % self.tensor_parallel:
@@ -114,6 +143,15 @@ class OpenRLHFConfig(TrainerConfig):
     def consumed(self, rows: int) -> int:
         """Prompts that are consumed, in whole steps, where `rows` questions can be used."""
         return -(-(self.prompts or rows) // self.prompts_per_step) * self.prompts_per_step
+
+
+def _flat(options: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Options by their dotted names: `--set trainer.extra.eval.steps=5` nests them."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 class GRPOConfig(OpenRLHFConfig):

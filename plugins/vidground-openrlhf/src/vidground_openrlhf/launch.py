@@ -39,11 +39,12 @@ def follow(
     log: Path,
     stop: threading.Event,
     now_and_then: Callable[[], None] = lambda: None,
+    verdict: Callable[[int], int] = lambda code: code,
 ) -> None:
     """Runs `argv` to its end, its output appended to `log`, and passes on its lines for the user and each finished step.
 
     Ctrl-C, or `stop` once it is set, becomes a SIGINT for the process and all it started, and KeyboardInterrupt. Raises TrainingError with
-    the back-end's own reason where it fails.
+    the back-end's own reason where it fails: where `verdict` of its exit status is not 0.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out, log.open("rb") as seen:
@@ -56,11 +57,12 @@ def follow(
         except BaseException:
             end(process)
             raise
-    if process.returncode:
+    status = verdict(process.returncode)
+    if status:
         with log.open("rb") as file:
             file.seek(begin)
             lines = file.read().decode(errors="replace").splitlines()
-        raise TrainingError(f"{reason(lines, process.returncode)} (log: {log})")
+        raise TrainingError(f"{reason(lines, status)} (log: {log})")
 
 
 def _pass_on(process: subprocess.Popen[bytes], seen: IO[bytes], stop: threading.Event, now_and_then: Callable[[], None]) -> None:

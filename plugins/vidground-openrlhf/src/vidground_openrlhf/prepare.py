@@ -54,6 +54,7 @@ class Counter:
         self.processor = AutoProcessor.from_pretrained(model)
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
         self.special = sorted(token for token in self.tokenizer.all_special_tokens if len(token) > 2)
+        self.expansions: dict[tuple[tuple[int, int], ...], int] = {}
 
     def rendered(self, prompt: str, *, opened: bool = True) -> str:
         """The prompt in the model's chat template; `opened` with the beginning of the assistant's turn."""
@@ -73,9 +74,30 @@ class Counter:
         text = len(self.tokenizer(self.rendered(prompt), add_special_tokens=False)["input_ids"])
         if not frames:
             return text
-        images = self.processor.image_processor
-        patches = [images.get_number_of_image_patches(frame.height, frame.width, {}) for frame in frames]
-        return int(text - len(frames) + sum(patches) // images.merge_size**2)
+        images: Any = getattr(self.processor, "image_processor", None)
+        if hasattr(images, "get_number_of_image_patches") and hasattr(images, "merge_size"):
+            patches = [images.get_number_of_image_patches(frame.height, frame.width, {}) for frame in frames]
+            return int(text - len(frames) + sum(patches) // images.merge_size**2)
+        return text + self._expansion(prompt, text, frames)
+
+    def _expansion(self, prompt: str, text: int, frames: Sequence[Frame]) -> int:
+        """Tokens that images of these sizes add to a prompt, found with blank ones. Raises InputError where the processor takes none."""
+        from PIL import Image
+
+        sizes = tuple((frame.width, frame.height) for frame in frames)
+        if sizes not in self.expansions:
+            blank, problem = [Image.new("RGB", size) for size in sizes], "it adds none"
+            try:
+                whole = self.processor(text=[self.rendered(prompt)], images=[blank], add_special_tokens=False)
+                self.expansions[sizes] = len(whole["input_ids"][0]) - text
+            except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
+                problem = str(error)
+            if self.expansions.get(sizes, 0) <= 0:
+                raise InputError(
+                    f"the tokens of images cannot be counted with the model's processor ({type(self.processor).__name__}): {problem}; "
+                    "take a vision-language model whose processor takes text and images together"
+                )
+        return self.expansions[sizes]
 
 
 def prepare(job: PrepareJob, places: Places) -> Prepared:

@@ -58,7 +58,7 @@ class Rewarder:
     def judge(self, reply: str, label: Mapping[str, Any]) -> float:
         """Accuracy of a reply in 0..1, by the kind of its own row. Raises KeyError for a label that is none."""
         kind, gold, options = label["kind"], label["gold"], label["options"]
-        if self.rules == "video-r1" and self.answer_format == "think" and self.accuracy == "letter":
+        if self.rules == "video-r1":  # with a letter in tags only: the options refuse it otherwise
             return video_r1_reward(kind, reply, gold)
         answer = answer_of(reply, self.answer_format)
         if not answer:

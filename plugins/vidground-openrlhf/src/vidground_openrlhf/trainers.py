@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -15,19 +15,34 @@ from vidground_core import ConfigError, InputError, MissingBackendError, Questio
 from vidground_core.evaluation.prompts import find_prompt
 from vidground_core.models import resolve_model
 from vidground_core.tables import count, parts, read
-from vidground_openrlhf import checks
-from vidground_openrlhf.arguments import MODULE, Method, Places, arguments, dataset_path_problem, submission
+from vidground_openrlhf import checks, cluster
+from vidground_openrlhf.arguments import MODULE, Method, Places, arguments, dataset_path_problem
 from vidground_openrlhf.config import DAPOConfig, GRPOConfig, OpenRLHFConfig, REINFORCEConfig
 from vidground_openrlhf.frames import Frame
 from vidground_openrlhf.job import PrepareJob, write_whole
 from vidground_openrlhf.launch import follow
-from vidground_openrlhf.prepare import Prepared
+from vidground_openrlhf.results import Metrics, complete, result_of
 from vidground_openrlhf.rewarding import Rewarder, write
 from vidground_openrlhf.rows import row_of
 
-OURS = ("checkpoints", "checkpoint", "frames", "tensorboard", "rows.jsonl", "reward.py", "prepared.json", "job.json", "metrics.jsonl")
+OURS = (
+    "checkpoints",
+    "checkpoint",
+    "frames",
+    "tensorboard",
+    "rows.jsonl",
+    "reward.py",
+    "prepared.json",
+    "job.json",
+    "metrics.jsonl",
+    "wandb.netrc",
+)
+LEFT = ("finished", "wandb.netrc")
+RAY = ("-m", "ray.scripts.scripts")
 KEY = "WANDB_API_KEY"
 ConfigT = TypeVar("ConfigT", bound=OpenRLHFConfig)
+
+logger = logging.getLogger(__name__)
 
 
 class OpenRLHFTrainer(Trainer[ConfigT]):
@@ -62,8 +77,9 @@ class OpenRLHFTrainer(Trainer[ConfigT]):
         if self.config.launch == "ray-job":
             # The nodes' own interpreter: a path of this machine means nothing there.
             command[0] = "python3"
-            submit = submission(command, address=self.config.ray_address, name=_submission_id(places), runtime_env=self._runtime_env())
-            command = [python, "-m", "ray.scripts.scripts", *submit]
+            name, runtime_env = cluster.job_name(places.out, 1), self._runtime_env(places)
+            submit = cluster.submission(command, address=self.config.ray_address, name=name, runtime_env=runtime_env)
+            command = [python, *RAY, *submit]
         header = "(what the model's chat template opens the assistant's turn with: read when the training starts)"
         files = {
             str(places.out / "job.json"): self._job(job).text(),
@@ -80,34 +96,59 @@ class OpenRLHFTrainer(Trainer[ConfigT]):
         the back-end's reason where it fails.
         """
         places, plan = Places(job.out.absolute()), self.plan(job)
-        written = places.out / "job.json"
-        if not job.resume:
-            _clear(places)
-        elif written.is_file() and written.read_text(encoding="utf-8") != self._job(job).text():
+        written, text = places.out / "job.json", self._job(job).text()
+        same = written.is_file() and written.read_text(encoding="utf-8") == text
+        if job.resume and written.is_file() and not same:
             raise InputError(f"{job.out} holds another training (its job.json differs); name another --out, or start it with --no-resume")
         if job.resume and (places.out / "finished").is_file():
-            return self._result(places)
+            return result_of(places, self.config)
         found = self.check(job)
         if found:
             raise MissingBackendError("\n".join(found[:3]))
-        write_whole(written, self._job(job).text())
+        launch = self._launch(plan, places, known=same and job.resume)
+        if not job.resume:
+            _clear(places)
+        write_whole(written, text)
         python, log = checks.own_interpreter(self.config), places.out / "train.log"
-        prepare = [python, "-m", "vidground_openrlhf.prepare", str(written)]
-        follow(prepare, env=plan.env, log=log, stop=job.stop)
-
-        def metrics() -> None:
-            argv = [python, "-m", "vidground_openrlhf.metrics", str(places.events), str(places.out / "metrics.jsonl")]
-            subprocess.run(argv, check=False, capture_output=True)
-
+        following = partial(follow, env=plan.env, log=log, stop=job.stop)
+        following([python, "-m", "vidground_openrlhf.prepare", str(written)])
+        metrics = Metrics([python, "-m", "vidground_openrlhf.metrics", str(places.events), str(places.out / "metrics.jsonl")])
         try:
-            follow(plan.argv, env=plan.env, log=log, stop=job.stop, now_and_then=metrics)
-        except KeyboardInterrupt:
-            self._stop_job(places)
-            raise
+            launch(partial(following, now_and_then=metrics))
         finally:
             metrics()
+            places.key.unlink(missing_ok=True)
+        result = result_of(places, self.config)
         write_whole(places.out / "finished", "")
-        return self._result(places)
+        return result
+
+    def _launch(self, plan: TrainPlan, places: Places, *, known: bool) -> Callable[[Callable[..., None]], None]:
+        """What runs the training by `follow`. On a cluster: its next attempt, or the one that runs (or ran to its end) unobserved.
+
+        `known`: the directory holds this very training already. Raises InputError where a job of another one runs for it.
+        """
+        argv, address = list(plan.argv), self.config.ray_address
+        if self.config.launch == "subprocess":
+            return lambda follow: follow(argv)
+        last = cluster.newest(address, places.out)
+        if last and not last.ended and not known:
+            raise InputError(
+                f"{places.out}: the job {last.name} of this directory is {last.status} on the cluster; end it first: "
+                f"ray job stop --address {address} {last.name}"
+            )
+        if last and (not last.ended or (known and last.status == "SUCCEEDED" and complete(places.checkpoint))):
+            name, argv = last.name, [checks.own_interpreter(self.config), *RAY, *cluster.following(address, last.name)]
+            logger.info("the job %s is %s on the cluster: it is followed, not started again", name, last.status)
+        else:
+            place = argv.index("--submission-id") + 1
+            name = argv[place] = cluster.job_name(places.out, last.number + 1) if last else argv[place]
+
+        def launch(follow: Callable[..., None]) -> None:
+            if self.config.wandb:
+                cluster.write_key(places.key, os.environ[KEY], self._wandb_url())
+            cluster.run(address, name, lambda verdict: follow(argv, verdict=verdict))
+
+        return launch
 
     def _options(self, job: TrainJob) -> list[str]:
         try:
@@ -130,28 +171,19 @@ class OpenRLHFTrainer(Trainer[ConfigT]):
             env["CUDA_VISIBLE_DEVICES"] = job.devices
         return env
 
-    def _runtime_env(self) -> dict[str, Any]:
-        given = dict(self.config.runtime_env)
-        return given | {"env_vars": {"TOKENIZERS_PARALLELISM": "false", **given.get("env_vars", {})}}
+    def _runtime_env(self, places: Places) -> dict[str, Any]:
+        """The given one, and what a job needs: Ray refuses variables that OpenRLHF's own `ray.init` sets as well, unless it is told."""
+        env_vars = {"TOKENIZERS_PARALLELISM": "false", "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
+        if self.config.wandb:
+            # The key itself would stand in the command lines of Ray's workers and on the dashboard.
+            env_vars |= {"NETRC": str(places.key), "WANDB_BASE_URL": self._wandb_url()}
+        return self.config.runtime_env | {"env_vars": env_vars | self._env_vars()}
 
-    def _stop_job(self, places: Places) -> None:
-        """Ends a submitted job: it runs on the cluster, where no signal of ours reaches it."""
-        if self.config.launch == "ray-job":
-            python = checks.own_interpreter(self.config)
-            argv = [python, "-m", "ray.scripts.scripts", "job", "stop", "--address", self.config.ray_address, _submission_id(places)]
-            with suppress(OSError):
-                subprocess.run(argv, check=False, capture_output=True, timeout=60)
+    def _env_vars(self) -> dict[str, str]:
+        return dict(self.config.runtime_env.get("env_vars") or {})
 
-    def _result(self, places: Places) -> TrainResult:
-        prepared = Prepared(**json.loads(places.prepared.read_text(encoding="utf-8")))
-        rows = [json.loads(line) for line in _lines(places.out / "metrics.jsonl")]
-        config = self.config
-        rollouts = config.prompts_per_step * config.num_generations
-        written = sum(row.get("rollout/num_samples", rollouts) * row.get("completions/mean_length", 0.0) for row in rows)
-        tokens = prepared.prompt_tokens * config.num_generations + round(written)
-        last = {name: value for name, value in rows[-1].items() if name != "step"} if rows else {}
-        steps = int(rows[-1]["step"]) if rows else prepared.prompts // config.prompts_per_step
-        return TrainResult(places.checkpoint, steps, prepared.prompts, tokens, last)
+    def _wandb_url(self) -> str:
+        return self._env_vars().get("WANDB_BASE_URL") or os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
 
 
 class OpenRLHFGRPO(OpenRLHFTrainer[GRPOConfig]):
@@ -222,18 +254,10 @@ def _local(model: str) -> str:
     return str(Path(model).absolute()) if Path(model).exists() else model
 
 
-def _submission_id(places: Places) -> str:
-    return "vidground-" + "".join(sign if sign.isalnum() else "-" for sign in str(places.out).strip("/"))[-80:]
-
-
 def _clear(places: Places) -> None:
-    for name in (*OURS, "finished"):
+    for name in (*OURS, *LEFT):
         path = places.out / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
