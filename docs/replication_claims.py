@@ -53,7 +53,7 @@ def claim(each: Mapping[str, Any] | None) -> str:
     numbers = f"{each['points']:+.1f} points [{low:+.1f}, {high:+.1f}]"
     p, over_seeds = probability(each["p_adjusted"]), probability(each["p_seeds"])
     if found == NOT_SHOWN:
-        least = "" if each["detectable"] is None else f"; {each['detectable']:.1f} points would have been found with a chance of 80%"
+        least = "" if each["detectable"] is None else f"; {each['detectable']:.1f} points would have been found with a chance of about 80%"
         return f"{numbers}, no difference shown (p {p} after Holm{least})"
     said = {
         BEYOND_NOISE: f"beyond noise (p {p} after Holm, {over_seeds} over {each['seeds']} seeds alone)",

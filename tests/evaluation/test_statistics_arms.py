@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
+from vidground_core.evaluation.crossed_spread import detectable, median_bias
 from vidground_core.evaluation.statistics import rate
 from vidground_core.evaluation.statistics_arms import (
     Cell,
+    Difference,
     Resampling,
     arm_difference,
     arm_estimate,
     bootstrap_p,
-    detectable,
     holm,
     mcnemar,
     paired_t,
@@ -54,18 +55,54 @@ def test_a_single_group_says_nothing_of_the_spread() -> None:
     assert arm_estimate([Cell.of([[1, 0, 1]], ["v"] * 3)]).interval == [0.0, 1.0]
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """100 simulated differences of two arms with random effects of seeds and videos."""
-    generator, covered = np.random.default_rng(7), 0
-    groups = [f"v{index // 3}" for index in range(120)]
-    for trial in range(100):
-        video = np.repeat(generator.normal(0, 0.1, 40), 3)
-        chance = 0.5 + video
-        first = generator.random((6, 120)) < chance + 0.1 + generator.normal(0, 0.03, (6, 1))
-        second = generator.random((6, 120)) < chance + generator.normal(0, 0.03, (6, 1))
-        found = arm_difference([Cell.of(first, groups)], [Cell.of(second, groups)], resampling=Resampling(seed=trial, resamples=400))
-        covered += found.estimate.low <= 0.1 <= found.estimate.high
-    assert 88 <= covered <= 100
+def simulated(seeds: int, apart: float, *, truth: float, trial: int) -> Difference:
+    """Two arms on 200 questions of 100 videos: videos differ in difficulty and in what the first arm gains, trainings by `apart`."""
+    generator = np.random.default_rng([seeds, trial])
+    chance, gain = (np.repeat(generator.normal(0, spread, 100), 2) for spread in (0.1, 0.05))
+    first, second = (
+        generator.random((seeds, 200)) < 0.5 + chance + extra + generator.normal(0, apart / 2**0.5, (seeds, 1))
+        for extra in (truth + gain, 0.0)
+    )
+    groups = [f"v{index // 2}" for index in range(200)]
+    return arm_difference([Cell.of(first, groups)], [Cell.of(second, groups)], resampling=Resampling(seed=trial, resamples=300))
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.03, 0.08])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_intervals_p_values_and_power_are_what_they_say(seeds: int, apart: float) -> None:
+    """Few seeds that differ little or much: arms that are equal, then arms that differ by what the first say is detectable."""
+    equal = [simulated(seeds, apart, truth=0.0, trial=trial) for trial in range(200)]
+    assert np.mean([each.estimate.low <= 0 <= each.estimate.high for each in equal]) >= 0.92
+    assert np.mean([each.p < 0.05 for each in equal]) <= 0.08
+    assert np.mean([_both(each) for each in equal]) <= 0.07
+    least = float(np.median([each.detectable for each in equal]))
+    other = [simulated(seeds, apart, truth=least, trial=trial) for trial in range(200, 400)]
+    assert 0.65 <= np.mean([_both(each) for each in other]) <= 0.90
+    assert np.mean([each.estimate.low <= least <= each.estimate.high for each in other]) >= 0.92
+
+
+def _both(each: Difference) -> bool:
+    return each.p < 0.05 and each.p_seeds is not None and each.p_seeds < 0.05
+
+
+def test_interval_is_not_wider_than_it_need_be() -> None:
+    """With seeds that differ in nothing but chance, the standard error is that of all answers."""
+    error = np.median([simulated(5, 0.0, truth=0.0, trial=trial).estimate.error for trial in range(40)])
+    assert error == pytest.approx((2 * 0.25 / 1000 + 0.05**2 / 100) ** 0.5, rel=0.15)
+
+
+def test_one_video_says_nothing_of_the_difference() -> None:
+    found = arm_difference([Cell.of([[1, 1, 1, 1]] * 2, "vvvv")], [Cell.of([[0, 0, 1, 0]] * 2, "vvvv")])
+    assert (found.estimate.interval, found.p, found.detectable) == ([-1.0, 1.0], 1.0, None)
+
+
+def test_detectable_of_few_seeds_has_the_power_it_states() -> None:
+    """With three seeds the t-test over them finds 80 % of what is so large: its own power, by simulated seeds."""
+    least = detectable(0.01, freedom=2)
+    seeds = np.random.default_rng(1).normal(least, 0.01 * 3**0.5, (20_000, 3))
+    assert np.mean([ttest_1samp(seeds, 0, axis=1).pvalue < 0.05]) == pytest.approx(0.8, abs=0.01)
+    assert detectable(0.01, freedom=2000) == detectable(0.01) == pytest.approx(0.028, abs=0.0001)
+    assert median_bias(2) == pytest.approx(1.2011, abs=0.0001)
 
 
 def test_difference_is_paired() -> None:

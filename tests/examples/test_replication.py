@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vidground_core.datasets.planted.loader import SPLITS, PlantedLoader
-from vidground_core.experiments.ablation import evaluation_settings
+from vidground_core.experiments.ablation_checks import evaluation_settings
 from vidground_core.experiments.ablation_plan import Planner
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.settings import passed_settings, resolve_settings

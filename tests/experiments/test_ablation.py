@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from vidground_core.errors import RunDirectoryError, TooManyFailuresError
-from vidground_core.experiments.ablation import ablate, evaluation_settings, results_of
+from vidground_core.errors import RunDirectoryError, TooManyFailuresError, VidGroundError
+from vidground_core.experiments.ablation import ablate, results_of
+from vidground_core.experiments.ablation_checks import evaluation_settings
 from vidground_core.experiments.ablation_dry_run import plan_ablation
+from vidground_core.experiments.ablation_verdict import caveats
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.context import Context
 from vidground_core.experiments.settings import resolve_settings
@@ -337,6 +339,64 @@ def test_several_benchmarks_are_averaged(world: World) -> None:
     places = {(p["benchmark"].rpartition("/")[2], p["split"]): p["accuracy"] for p in arm(result, "full")["places"]}
     assert places["mean", "vg"] == pytest.approx((places["test.jsonl", "vg"] + places["other.jsonl", "vg"]) / 2)
     assert arm(result, "full")["splits"]["vg"]["benchmark"] == "mean"
+
+
+def test_some_benchmarks_are_kept_out_of_the_mean(world: World) -> None:
+    """With one left there is no mean: it stands for the arm itself."""
+    settings = world.settings(seeds=[0], random_draws=1)
+    first, other = settings["eval"]["benchmarks"][0], f"canonical:{world.folder / 'other.jsonl'}"
+    settings["eval"]["benchmarks"] = [other, first]
+    settings["ablation"]["mean"] = [first]
+    assembly = world.assembly(settings)
+    result = ablate(assembly, world.folder / "out", context(assembly), passed={})
+    assert {place["benchmark"] for place in arm(result, "full")["places"]} == {first, other}
+    assert arm(result, "full")["splits"]["vg"]["benchmark"] == first
+    assert {each["benchmark"] for each in result["verdicts"]} == {first}
+
+
+def test_planned_arms_are_not_said_to_be_absent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILING", "filtered-50p-s0")
+    with pytest.raises(TooManyFailuresError):
+        world.run(seeds=[0], random_draws=1)
+    partial = json.loads((world.folder / "out" / "results.json").read_text())
+    assert not any("no arm" in line for line in caveats(partial))
+    alone = world.run("alone", seeds=[0], controls=False, arms=[{"name": "full"}], against=[])
+    assert any(line.startswith("no arm filtered and no arm random-matched") for line in caveats(alone))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"eval": {"benchmarks": []}}, "no benchmark to evaluate the arms on: set eval.benchmarks"),
+        ({"eval": {"splits": ["ful"]}}, "no benchmark has questions in the split 'ful'"),
+        ({"ablation": {"verdicts": "nowhere"}}, "'nowhere' has no verdicts"),
+        ({"ablation": {"verdicts": ["nowhere"], "judge": "gpt"}}, "'nowhere' has no verdicts"),
+        ({"ablation": {"judge": "gpt"}}, "there are no verdicts"),
+        ({"ablation": {"mean": ["tset"]}}, "ablation.mean names 'tset', which is no benchmark of eval.benchmarks"),
+        (
+            {"ablation": {"grounded": "label=gv", "budgets": ["vg-prompts"]}},
+            "ablation.grounded = 'label=gv': no question has that tag; there is: label=ta, label=vg",
+        ),
+        (
+            {"ablation": {"grounded": "labl=vg", "budgets": ["vg-prompts"]}},
+            "ablation.grounded = 'labl=vg': no question has that tag; there is: label",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_trained(world: World, changes: dict[str, Any], text: str) -> None:
+    settings = world.settings()
+    for section, values in changes.items():
+        settings[section].update(values)
+    assembly = world.assembly(settings)
+    for attempt in (lambda: plan_ablation(assembly, world.folder / "out"), lambda: world_run(assembly, world.folder / "out")):
+        with pytest.raises(VidGroundError) as refused:
+            attempt()
+        assert text in str(refused.value)
+    assert not (world.folder / "out").exists()
+
+
+def world_run(assembly: Assembly, out: Path) -> dict[str, Any]:
+    return ablate(assembly, out, context(assembly), passed={})
 
 
 def test_tables_say_what_the_json_says(world: World) -> None:

@@ -42,7 +42,7 @@ def difference(**other: Any) -> dict[str, Any]:
             "ahead in this one pair of trainings, which says nothing of others: +4.0 points [+1.0, +7.0], p 0.004 after Holm, one seed",
         ),
         ({"p_adjusted": 0.05}, NOT_SHOWN, "no difference shown: +4.0 points [+1.0, +7.0], p 0.050 after Holm"),
-        ({"p_adjusted": 0.3}, NOT_SHOWN, "; this design finds 3.5 points with a chance of 80%"),
+        ({"p_adjusted": 0.3}, NOT_SHOWN, "; this design finds 3.5 points with a chance of about 80%"),
         (
             {"gained": 0, "lost": 0, "p_adjusted": 1.0},
             SAME,
@@ -79,9 +79,14 @@ def test_arms_that_do_not_differ_are_seldom_said_to() -> None:
 def result(**other: Any) -> dict[str, Any]:
     places = {"vg": {"benchmark": "b", "frames": 8}}
     arms = [{"name": name, "budget": "prompts", "splits": places} for name in ("full", "filtered", "random-matched")]
-    protocol = {"budgets": ["prompts", "vg-prompts"], "seeds": [0, 1, 2]}
+    protocol = {"budgets": ["prompts", "vg-prompts"], "seeds": [0, 1, 2], "arms": [arm["name"] for arm in arms]}
     base = {"arms": arms, "protocol": protocol, "missing_runs": [], "differences": [difference(), difference(frames=16)]}
     return base | other
+
+
+def test_an_interval_without_zero_that_holm_takes_back_is_explained() -> None:
+    assert "(the interval is that of one comparison, without Holm)" in sentence(difference(p_adjusted=0.06))
+    assert "without Holm" not in sentence(difference(p_adjusted=0.06, interval=[-7.0, 1.0]))
 
 
 def test_verdicts_are_those_of_the_places_that_stand_for_the_arms() -> None:
@@ -92,7 +97,7 @@ def test_verdicts_are_those_of_the_places_that_stand_for_the_arms() -> None:
 
 def test_what_the_design_leaves_open_is_said() -> None:
     assert list(caveats(result())) == []
-    thin = {"arms": [], "missing_runs": ["x", "y"], "protocol": {"budgets": ["prompts"], "seeds": [0]}}
+    thin = {"arms": [], "missing_runs": ["x", "y"], "protocol": {"budgets": ["prompts"], "seeds": [0], "arms": []}}
     assert list(caveats(result(**thin))) == [
         "unfinished: 2 runs are missing; the numbers are those of the runs that are done",
         "with equal prompts a smaller set meets more grounded prompts than full: add the budget vg-prompts to tell that apart",

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm, t
 
+from vidground_core.evaluation.crossed_spread import Spread, detectable, median_bias
 from vidground_core.evaluation.statistics import LEVEL, RESAMPLES
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.uint16]
-POWER = 0.8
 # Draws kept for the next estimate of the same shape: those of a dozen splits of some thousand videos.
 KEPT_BYTES = 256 * 1024 * 1024
 
@@ -47,7 +47,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over seeds and questions with its 95 % interval; `error` is its bootstrap standard error, `deviation` the seeds' (n − 1)."""
+    """A mean over seeds and questions with its 95 % interval; `error` is its standard error, `deviation` the seeds' (n − 1).
+
+    `freedom` are the degrees of freedom of `error`: few seeds that differ give few.
+    """
 
     value: float
     low: float
@@ -57,6 +60,7 @@ class Estimate:
     questions: int
     groups: int
     deviation: float | None
+    freedom: float
 
     @property
     def interval(self) -> list[float]:
@@ -71,7 +75,8 @@ class Difference:
     `p` is two-sided, from the same resamples as the interval; `p_seeds` from a paired t-test over the seeds' differences (None with one
     seed); `gained` and `lost` are the questions times seeds that only the first, only the second has right, and `mcnemar` the exact
     McNemar test on them with one seed (None with several, whose answers to one question are not independent). `detectable` is the
-    smallest true difference that this design finds with a chance of 80 %; None where no answer differs, which says nothing of the spread.
+    smallest true difference that this design finds with a chance of 80 %, by the resamples and by the t-test both; None where no answer
+    differs or all questions are on one video, which says nothing of the spread.
     """
 
     estimate: Estimate
@@ -111,10 +116,11 @@ def arm_estimate(cells: Sequence[Cell], *, resampling: Resampling | None = None)
     """The accuracy of an arm: one cell, or the plain mean of several (benchmarks), each resampled by its own groups.
 
     Hierarchical bootstrap over crossed factors (the pigeonhole bootstrap: Owen, Annals of Applied Statistics, 2007): seeds and groups are
-    drawn with replacement, independently. With one seed only groups are drawn, and the interval says nothing of the spread of trainings.
+    drawn with replacement, independently; then the draws get the spread that few seeds ask for (`Spread`). With one seed only groups are
+    drawn, and the interval says nothing of the spread of trainings.
     Raises ValueError where the cells have different numbers of seeds.
     """
-    return _estimate(cells, _draws(cells, resampling or Resampling()), bounds=(0.0, 1.0))
+    return _estimate(cells, _draws(cells, resampling or Resampling()), bounds=(0.0, 1.0))[0]
 
 
 def arm_difference(
@@ -127,19 +133,19 @@ def arm_difference(
     if len(first) != len(second) or any(a.right.shape != b.right.shape or a.groups != b.groups for a, b in zip(first, second, strict=True)):
         raise ValueError("the arms were not evaluated on the same questions with the same seeds, so they cannot be paired")
     gains = [Cell(a.right - b.right, a.groups) for a, b in zip(first, second, strict=True)]
-    draws = _draws(gains, resampling or Resampling())
-    estimate = _estimate(gains, draws, bounds=(-1.0, 1.0))
+    estimate, draws = _estimate(gains, _draws(gains, resampling or Resampling()), bounds=(-1.0, 1.0))
+    single = estimate.groups == len(gains)
     gained, lost = (np.sum([(sign * gain.right > 0).sum(axis=1) for gain in gains], axis=0) for sign in (1, -1))
     tests = tuple(mcnemar(int(more), int(less)) for more, less in zip(gained, lost, strict=True))
     return Difference(
         estimate=estimate,
-        p=bootstrap_p(draws),
+        p=1.0 if single else bootstrap_p(draws),
         p_seeds=paired_t(np.mean([gain.accuracies for gain in gains], axis=0)),
         gained=int(gained.sum()),
         lost=int(lost.sum()),
         mcnemar=tests[0] if estimate.seeds == 1 else None,
         mcnemar_by_seed=tests,
-        detectable=detectable(estimate.error, level=level) if estimate.error else None,
+        detectable=None if single or not estimate.error else _detectable(estimate, level),
     )
 
 
@@ -171,21 +177,49 @@ def _codes(groups: Sequence[Hashable]) -> NDArray[np.int64]:
     return np.fromiter((numbers.setdefault(group, len(numbers)) for group in groups), dtype=np.int64, count=len(groups))
 
 
-def _estimate(cells: Sequence[Cell], draws: Floats, *, bounds: tuple[float, float]) -> Estimate:
+def _estimate(cells: Sequence[Cell], draws: Floats, *, bounds: tuple[float, float]) -> tuple[Estimate, Floats]:
+    """The estimate, and the draws that its interval is taken from."""
     by_seed = np.mean([cell.accuracies for cell in cells], axis=0)
-    low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     groups = sum(len(set(cell.groups)) for cell in cells)
     single = groups == len(cells)
-    return Estimate(
+    spread = Spread.of([_deviations(cell) for cell in cells])
+    stretched = _stretched(draws, float(by_seed.mean()), spread)
+    low, high = np.percentile(stretched, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    estimate = Estimate(
         value=float(by_seed.mean()),
-        low=bounds[0] if single else float(low),
-        high=bounds[1] if single else float(high),
-        error=float(draws.std(ddof=1)),
+        low=bounds[0] if single else max(bounds[0], float(low)),
+        high=bounds[1] if single else min(bounds[1], float(high)),
+        error=spread.error,
         seeds=len(by_seed),
         questions=sum(cell.right.shape[1] for cell in cells),
         groups=groups,
         deviation=float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None,
+        freedom=spread.freedom,
     )
+    return estimate, stretched
+
+
+def _stretched(draws: Floats, centre: float, spread: Spread) -> Floats:
+    """Draws with the spread that so few seeds and groups ask for, around the estimate; their shape stays.
+
+    Resampling both factors counts the noise of single answers three times, and takes a variance over few seeds for known. So the draws
+    get the standard error of `spread`, and the width of Student's t with its degrees of freedom.
+    """
+    deviation = float(draws.std(ddof=1))
+    if not deviation or not spread.error:
+        return draws
+    of_t = t.ppf((1 + LEVEL) / 2, spread.freedom) / norm.ppf((1 + LEVEL) / 2)
+    stretched: Floats = centre + (draws - centre) * (spread.error / deviation * of_t)
+    return stretched
+
+
+def _deviations(cell: Cell) -> Floats:
+    """What each group adds to a seed's accuracy over the mean of all, shape (seeds, groups); the mean over groups is the seed's."""
+    codes = _codes(cell.groups)
+    sizes = np.bincount(codes)
+    sums = np.stack([np.bincount(codes, row, minlength=len(sizes)) for row in cell.right])
+    scaled: Floats = (sums - cell.right.mean() * sizes) * (len(sizes) / sizes.sum())
+    return scaled
 
 
 def bootstrap_p(draws: Floats) -> float:
@@ -227,9 +261,11 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(error: float, *, level: float = 1 - LEVEL, power: float = POWER) -> float:
-    """The smallest true difference found with probability `power` at two-sided `level`, given the standard error of a difference.
-
-    The normal approximation: error · (z(1 − level/2) + z(power)).
-    """
-    return float(error * (norm.ppf(1 - level / 2) + norm.ppf(power)))
+def _detectable(estimate: Estimate, level: float) -> float:
+    """The larger of the differences that either test finds: the resamples at `level`, the t-test over seeds at 5 %."""
+    freedom = estimate.freedom
+    by_draws = detectable(estimate.error * median_bias(freedom), level=level, freedom=freedom)
+    if not estimate.deviation:
+        return by_draws
+    over_seeds = estimate.deviation / np.sqrt(estimate.seeds) * median_bias(estimate.seeds - 1)
+    return max(by_draws, detectable(over_seeds, freedom=estimate.seeds - 1))

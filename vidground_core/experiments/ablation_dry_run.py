@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidground_core.experiments.ablation import TIMES, check_ablation, data_folder, is_finished, sizes_of
+from vidground_core.experiments.ablation import sizes_of
+from vidground_core.experiments.ablation_checks import check_ablation
+from vidground_core.experiments.ablation_lanes import TIMES, data_folder, is_finished
 from vidground_core.experiments.ablation_plan import FULL, Condition, Plan, Planner, Run, Size
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.training import TrainRequest, train_job
@@ -34,7 +36,8 @@ def plan_ablation(assembly: Assembly, out: Path) -> dict[str, Any]:
     else:
         questions = sum(isinstance(row, Question) for row in assembly.dataset().rows())
         sizes = {each.name: Size(questions, questions, known=not each.policies) for each in (Condition(FULL), *planner.conditions())}
-        notes.append(_UNKNOWN)
+        if "vg-prompts" in planner.settings.budgets:
+            notes.append(_UNKNOWN)
     plan = planner.plan(sizes)
     cost = _cost(assembly, out)
     return {

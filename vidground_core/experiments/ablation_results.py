@@ -55,7 +55,7 @@ class Collector:
     def __init__(self, planner: Planner, plan: Plan, sizes: Mapping[str, Size], out: Path) -> None:
         own = planner.settings
         self.planner, self.plan, self.sizes, self.out = planner, plan, sizes, out
-        self._answers = _Answers(planner, split_rule(Path(own.verdicts) if own.verdicts else None, own.judge), out)
+        self._answers = _Answers(planner, split_rule(own.verdict_folders, own.judge, own.ta_when), out)
         self._resampling = Resampling()
         self._places: dict[tuple[Place, tuple[str, ...]], dict[str, Any]] = {}
         self._pairs: dict[tuple[Any, ...], Difference] = {}
@@ -101,10 +101,11 @@ class Collector:
         }
 
     def _accuracies(self, sheet: Sheet, keys: tuple[str, ...]) -> dict[str, Any]:
-        """`places` one each; `splits` those that stand for the arm: the mean over benchmarks, or the only one, at the first frames."""
+        """`places` one each; `splits` those that stand for the arm at the first frames: the mean over benchmarks, or the first one."""
         places = [self._measured(place, cells, keys) for place, cells in sheet.items()]
         splits: dict[str, Any] = {}
-        for place in sorted(places, key=lambda each: each["benchmark"] != MEAN):
+        counted = self.planner.settings.mean
+        for place in sorted(places, key=lambda each: (each["benchmark"] != MEAN, bool(counted) and each["benchmark"] not in counted)):
             if place["frames"] == places[0]["frames"]:
                 splits.setdefault(place["split"], place)
         order = list(dict.fromkeys(place["split"] for place in places))
@@ -155,6 +156,7 @@ def _protocol(planner: Planner) -> dict[str, Any]:
         "budgets": list(own.budgets),
         "grounded": own.grounded,
         "eval": settings.eval.model_dump(mode="json"),
+        "arms": [arm.name for arm in planner.arms],
         "interval": f"{100 * LEVEL:.0f} % hierarchical bootstrap over seeds and videos",
         "checkpoint": "the last one of each training",
     }
@@ -168,6 +170,7 @@ class _Answers:
         chosen = planner.assembly.settings.eval
         self._places = [(spec, frames) for frames in chosen.frames for spec in chosen.benchmarks]
         self._splits = chosen.splits
+        self._mean = planner.settings.mean or tuple(chosen.benchmarks)
         self._read: dict[str, dict[Place, tuple[list[float], list[str]]]] = {}
 
     def finished(self, key: str) -> bool:
@@ -182,7 +185,7 @@ class _Answers:
             right = [np.mean([run[place][0] for run in seed], axis=0) for seed in by_seed]
             sheet[place] = [Cell.of(right, by_seed[0][0][place][1])]
         for frames, split in dict.fromkeys((place.frames, place.split) for place in sheet):
-            same = [place for place in sheet if (place.frames, place.split) == (frames, split)]
+            same = [place for place in sheet if (place.frames, place.split) == (frames, split) and place.benchmark in self._mean]
             if len(same) > 1:
                 sheet[Place(MEAN, frames, split)] = [cell for place in same for cell in sheet[place]]
         return sheet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -62,8 +63,12 @@ class AblationSettings(ComponentConfig):
         "filtered", description="Which questions count as grounded for vg-prompts: filtered (what the run's filter keeps), or TAG=VALUE."
     )
     against: tuple[str, ...] = Field(("full", "filtered"), description="Arms that every other arm is compared with.")
-    verdicts: str = Field("", description="Directory of verdicts on the benchmarks that define the splits ta and vg, as for vg eval.")
-    judge: str = Field("", description="The detector among them whose verdicts count, where there are several.")
+    verdicts: str | tuple[str, ...] = Field(
+        "", description="Directory of verdicts on the benchmarks that define the splits ta and vg, or several, as for vg eval."
+    )
+    judge: str = Field("", description="The detectors among them whose verdicts count, with commas between; all by default.")
+    ta_when: str = Field("any", description="When several judges make a question ta: any, all, or a number of them.")
+    mean: tuple[str, ...] = Field((), description="Benchmarks whose plain mean stands for an arm; all by default.")
     parallel: int = Field(1, ge=1, description="Runs side by side, one process each.")
     devices: tuple[str, ...] = Field((), description="GPUs of each lane, as CUDA_VISIBLE_DEVICES names them, such as 0 or 0,1.")
     threads: int = Field(0, ge=0, description="Threads of each training process; 0 leaves the choice to the back-end.")
@@ -93,6 +98,11 @@ class AblationSettings(ComponentConfig):
         if self.grounded != "filtered" and not (tag and equals and value):
             raise ValueError(f"grounded = {self.grounded!r}: expected filtered, or TAG=VALUE such as label=vg")
         return self
+
+    @property
+    def verdict_folders(self) -> list[Path]:
+        """The directories of verdicts that define the splits."""
+        return [Path(each) for each in ([self.verdicts] if isinstance(self.verdicts, str) else self.verdicts) if each]
 
     def all_arms(self) -> tuple[ArmSettings, ...]:
         """The arms with the controls that were not named; full and filtered first."""

@@ -131,7 +131,7 @@ def _difference_table(differences: Sequence[Mapping[str, Any]], against: str, bu
     ]
     caption = (
         f"Paired differences to {escape(against)} in percentage points, budget {escape(budget)}: hierarchical bootstrap over seeds and "
-        "videos; detectable is the true difference found with a chance of 80\\%."
+        "videos; detectable is the true difference found beyond noise with a chance of about 80\\%."
     )
     return fitted_table(caption, header, rows, left=3)
 

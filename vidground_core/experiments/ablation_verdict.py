@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vidground_core.experiments.ablation_plan import FILTERED, FULL, RANDOM
@@ -45,8 +45,9 @@ def sentence(difference: Mapping[str, Any]) -> str:
     numbers = f"{points:+.1f} points [{low:+.1f}, {high:+.1f}], p {_p(difference['p_adjusted'])} after Holm{p_seeds}, {_seeds(seeds)}"
     if found == NOT_SHOWN:
         least = difference["detectable"]
-        seen = f"; this design finds {least:.1f} points with a chance of 80%" if least is not None else ""
-        return f"{said}no difference shown: {numbers}{seen}"
+        seen = f"; this design finds {least:.1f} points with a chance of about 80%" if least is not None else ""
+        apart = " (the interval is that of one comparison, without Holm)" if low > 0 or high < 0 else ""
+        return f"{said}no difference shown: {numbers}{apart}{seen}"
     way = "ahead" if points > 0 else "behind"
     if found == ONE_SEED:
         return f"{said}{way} in this one pair of trainings, which says nothing of others: {numbers}"
@@ -77,14 +78,9 @@ def caveats(result: Mapping[str, Any]) -> Iterator[str]:
         yield "with equal prompts a smaller set meets more grounded prompts than full: add the budget vg-prompts to tell that apart"
     if len(protocol["seeds"]) < 3:
         yield f"{_seeds(len(protocol['seeds']))}: at least three are needed to say anything of the method rather than of these trainings"
-    names = _absent(result["arms"], (FULL, FILTERED, RANDOM))
+    names = [name for name in (FULL, FILTERED, RANDOM) if name not in protocol["arms"]]
     if names:
         yield f"no arm {' and no arm '.join(names)}: what a filter does cannot be told from what a smaller set does"
-
-
-def _absent(arms: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    there = {arm["name"] for arm in arms}
-    return [name for name in names if name not in there]
 
 
 def _seeds(count: int) -> str:
