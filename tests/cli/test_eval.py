@@ -147,6 +147,8 @@ def test_recorded_judges_split_by_a_rule(here: Vg, tmp_path: Path) -> None:
         (("--prompt", "lmms"), "unknown prompt 'lmms'; did you mean 'lmms-eval'"),
         (("--changed", "sideways"), "changed.0 = 'sideways'"),
         (("--verdicts", "nowhere"), "'nowhere' has no verdicts: name the output directory of vg detect, vg audit or vg filter"),
+        (("--ta-when", "3"), "--ta-when '3': there are no verdicts; name the output directory of vg detect, vg audit or vg filter"),
+        (("--splits", "foo"), "no benchmark has questions in the split 'foo'; there is: full, ta"),
         (("--ta-when", "most"), "--ta-when 'most': expected any, all, or a number of judges from 1 on"),
     ],
 )

@@ -153,7 +153,7 @@ def test_verdicts_define_the_splits(registry: Registry, benchmark: Path, tmp_pat
 def test_splits_without_questions_are_noted(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     run(registry, benchmark, tmp_path / "out", "eval.frames=[2]", "eval.splits=[full,conflict]", notes=notes)
-    assert notes == ["no benchmark has questions in the split 'conflict'; there is: full"]
+    assert notes == ["no benchmark has questions in the split 'conflict'; there is: full, ta, vg"]
 
 
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(registry: Registry, benchmark: Path, tmp_path: Path) -> None:
@@ -168,6 +168,10 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(registry
         run(registry, benchmark, out, "eval.prompt=lettr")
     with pytest.raises(EngineError, match="the detector 'with-video' needs an engine with video; the engine 'text-only' has text"):
         run(registry, benchmark, out, "engine=text-only")
+    with pytest.raises(ConfigError, match=r"no benchmark has questions in the split 'conflict' or 'foo'; there is: full, ta, vg"):
+        run(registry, benchmark, out, "eval.splits=[conflict,foo]")
+    with pytest.raises(ConfigError, match=r"--judge 'one': there are no verdicts"):
+        run(registry, benchmark, out, judge="one")
     assert not out.exists()
 
 

@@ -33,3 +33,13 @@ def test_gains_have_names_and_are_relative_too() -> None:
 
 def test_a_change_nobody_was_asked_with_has_no_number() -> None:
     assert measures(compare([answered(0, ordered=True)], SplitRule(), ("full",), ("blank",))) == {"video_gain_over_blank": {}}
+
+
+def test_a_gain_that_is_the_same_everywhere_has_the_binomial_bound() -> None:
+    rows = [answered(i, ordered=True, blank=True) for i in range(20)]
+    found = compare(rows, SplitRule(), ("full",), ("blank",))["blank"]["splits"]["full"]
+    others = 1 - 0.025 ** (1 / 10)
+    assert (found["gain"], found["interval"]) == (0, pytest.approx([-others, others]))
+    assert (found["relative"], found["relative_interval"]) == (0, pytest.approx([-others, 0]))
+    ahead = compare([answered(i, ordered=True, blank=False) for i in range(20)], SplitRule(), ("full",), ("blank",))
+    assert ahead["blank"]["splits"]["full"]["interval"] == pytest.approx([1 - 2 * others, 1])

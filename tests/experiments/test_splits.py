@@ -1,10 +1,12 @@
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vidground_core import ConfigError, InputError, Question, Tally, Verdict
+from vidground_core import ConfigError, InputError, Question, SetAside, Tally, Verdict
 from vidground_core.evaluation.statistics import rate
-from vidground_core.experiments.splits import SplitRule, split_rule, summarise
+from vidground_core.experiments.splits import SplitRule, check_splits, split_rule, summarise
 from vidground_core.tables import write_part
 
 
@@ -64,6 +66,40 @@ def test_an_empty_split_is_left_out_and_said() -> None:
     found = summarise([answer(question(0, "ta"), right=True)], SplitRule(), ("full", "ta", "vg"))
     assert set(found["splits"]) == {"full", "ta"}
     assert found["empty"] == ["vg"]
+    assert found["available"] == ["full", "ta"]
+
+
+def test_all_wrong_or_all_right_has_the_binomial_bound_over_groups() -> None:
+    rows = [question(i) for i in range(21)]
+    none, every = (
+        summarise([answer(row, right=right) for row in rows], SplitRule(), ("full",))["splits"]["full"] for right in (False, True)
+    )
+    assert (none["accuracy"], none["groups"]) == (0, 7)
+    assert none["interval"] == pytest.approx([0, 1 - 0.025 ** (1 / 7)])
+    assert every["interval"] == pytest.approx([0.025 ** (1 / 7), 1])
+    gone = (question(30), Verdict("q30", "with-video", "media not readable", None, None))
+    seen = summarise([*(answer(row, right=True) for row in rows), gone], SplitRule(), ("full",))["splits"]["full"]["with_media"]
+    assert seen["interval"] == every["interval"]
+
+
+def test_splits_of_which_none_has_a_question_are_refused() -> None:
+    rows: list[Question | SetAside] = [SetAside("f", 1, "x", "bad"), question(0, "ta"), question(1, "vg")]
+    with pytest.raises(
+        ConfigError, match=r"^no benchmark has questions in the split 'fulll'; did you mean 'full'\? there is: full, ta, vg$"
+    ):
+        check_splits([rows, [question(2)]], SplitRule(), ("fulll",))
+    with pytest.raises(ConfigError, match=r"in the split 'vg' or 'ta'; there is: full; --verdicts DIR says which are ta and vg$"):
+        check_splits([[question(2)]], SplitRule(), ("vg", "ta"))
+    check_splits([[question(2)], rows], SplitRule(), ("conflict", "vg"))
+
+
+def test_splits_are_read_only_as_far_as_needed() -> None:
+    def rows() -> Iterator[Question | SetAside]:
+        yield question(0, "ta")
+        raise AssertionError
+
+    check_splits([rows()], SplitRule(), ("vg", "ta"))
+    check_splits([rows()], SplitRule(), ("full",))
 
 
 def write(folder: Path, detector: str, said: dict[str, bool | None]) -> None:
@@ -162,6 +198,13 @@ def test_a_rule_that_cannot_be_met_is_refused(tmp_path: Path) -> None:
         split_rule(tmp_path, "", "4")
     with pytest.raises(InputError, match=r"has no verdicts of a detector 'gpd'; did you mean 'gpt'"):
         split_rule(tmp_path, "gpd,qwen")
+
+
+@pytest.mark.parametrize(("judge", "ta_when", "flag"), [("q", "any", "--judge 'q'"), ("", "3", "--ta-when '3'")])
+def test_a_judge_or_a_rule_without_verdicts_is_refused(judge: str, ta_when: str, flag: str) -> None:
+    said = f"{flag}: there are no verdicts; name the output directory of vg detect, vg audit or vg filter by --verdicts DIR"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        split_rule((), judge, ta_when)
 
 
 def test_accuracy_where_the_media_are_there_stands_beside() -> None:

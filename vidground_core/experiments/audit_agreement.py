@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vidground_core.evaluation.statistics import Rate, difference
+from vidground_core.evaluation.statistics import Rate
 from vidground_core.evaluation.statistics_agreement import Agreement, agreement, jaccard_of_no_rate, kappa_rate, mcnemar
 from vidground_core.experiments.audit_columns import Column, Columns, Floats
-from vidground_core.experiments.audit_rates import resamples_for
+from vidground_core.experiments.audit_rates import difference, resamples_for
 
 _ESTIMATES = 4
 

@@ -6,13 +6,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vidground_core.evaluation import statistics
 from vidground_core.evaluation.statistics import Rate, chance_corrected, cluster_bootstrap
 
 _DRAWS = 40_000_000
 _FEWEST_RESAMPLES = 400
+# Sums in another order differ in the last digits.
+_NO_WIDTH = 1e-12
 
 Floats = NDArray[np.float64]
 Groups = Sequence[Hashable]
@@ -32,17 +34,26 @@ def resamples_for(groups: int, *, estimates: int = 1) -> int:
     return int(max(_FEWEST_RESAMPLES, min(statistics.RESAMPLES, _DRAWS // max(1, groups * estimates))))
 
 
-def rate(right: Floats, groups: Groups, *, resamples: int = statistics.RESAMPLES) -> Rate:
-    """`statistics.rate`, but where all items are right, or none is, with the exact binomial bound over groups.
+def rate(right: ArrayLike, groups: Groups, *, resamples: int = statistics.RESAMPLES) -> Rate:
+    """`statistics.rate`, but where all groups came out alike, such as all right or none, with the exact binomial bound over groups."""
+    return alike_bound(statistics.rate(right, groups, resamples=resamples), (0.0, 1.0))
 
-    Every resample is alike there and the bootstrap's interval would have no width. The bound takes a group as one trial (Clopper and
-    Pearson, Biometrika, 1934).
+
+def difference(first: ArrayLike, second: ArrayLike, groups: Groups, *, resamples: int = statistics.RESAMPLES) -> Rate:
+    """`statistics.difference`, but where the difference is the same in all groups, such as none, with the exact binomial bound."""
+    return alike_bound(statistics.difference(first, second, groups, resamples=resamples), (-1.0, 1.0))
+
+
+def alike_bound(found: Rate, bounds: tuple[float, float]) -> Rate:
+    """An estimate between `bounds` as it is, but with the exact binomial bound over groups where its interval has no width.
+
+    Every resample is alike there. The bound takes a group as one trial (Clopper and Pearson, Biometrika, 1934): groups that came out
+    otherwise are at most the share 1 − 0.025^(1/groups) of all, and they may lie as far off as `bounds` allow.
     """
-    found = statistics.rate(right, groups, resamples=resamples)
-    if found.value not in (0.0, 1.0) or found.groups < 2:
+    if found.groups < 2 or found.high - found.low > _NO_WIDTH:
         return found
-    bound = ((1 - statistics.LEVEL) / 2) ** (1 / found.groups)
-    low, high = (bound, 1.0) if found.value else (0.0, 1 - bound)
+    others = 1 - ((1 - statistics.LEVEL) / 2) ** (1 / found.groups)
+    low, high = (found.value + others * (bound - found.value) for bound in bounds)
     return Rate(found.value, low, high, n=found.n, groups=found.groups)
 
 

@@ -19,7 +19,7 @@ from vidground_core.experiments.gains import compare, measures
 from vidground_core.experiments.lmms_eval import LmmsEvalRun, write_lmms_eval
 from vidground_core.experiments.progress import RunProgress
 from vidground_core.experiments.sparse_to_dense import SparseToDense, VotingConfig
-from vidground_core.experiments.splits import FULL, SplitRule, directories, split_rule, summarise
+from vidground_core.experiments.splits import FULL, SplitRule, absent_splits, check_splits, directories, split_rule, summarise
 from vidground_core.experiments.votes import votes_taken
 from vidground_core.experiments.watching import WatchConfig, WithVideo
 from vidground_core.records import Question, SetAside, Verdict
@@ -57,14 +57,15 @@ class EvalRequest:
 def evaluate(request: EvalRequest, assembly: Assembly, context: Context, *, passed: Mapping[str, Any]) -> dict[str, Any]:
     """Asks every benchmark at every number of frames and returns the object of `vg eval --json`; it also stands in `results.json`.
 
-    Raises ConfigError where no benchmark is given or one twice, FinishedWithFailuresError after the results are written where more
-    asks stayed failed than allowed.
+    Raises ConfigError where no benchmark is given or one twice, or none has a question in one of the splits,
+    FinishedWithFailuresError after the results are written where more asks stayed failed than allowed.
     """
     rule = split_rule(request.verdicts, request.judge, request.ta_when)
     engine = assembly.engine(request.model, asker="vg eval")
     with closing(assembly.executor()) as executor:
         evaluation = _Evaluation(request.out, engine, executor, assembly, context)
         runs = evaluation.runs()
+        check_splits((benchmark.rows() for benchmark in _benchmarks(assembly)), rule, assembly.settings.eval.splits)
         resolved = evaluation.described() | _described_splits(request)
         with RunDirectory.open(request.out, "eval", passed=passed, resolved=resolved, neutral={*NEUTRAL, *_FREE}) as directory:
             if directory.done and directory.result is not None and _written(directory.result, request):
@@ -278,11 +279,7 @@ def _without_another(summary: Mapping[str, Any], changed: Mapping[str, Any]) -> 
 def _notes(runs: list[_Run], shown: list[dict[str, Any]]) -> Iterator[str]:
     for run, one in zip(runs, shown, strict=True):
         yield from (f"{run.label}: {note}" for note in one["notes"])
-    present = sorted({name for one in shown for name in one["splits"]})
-    for name in dict.fromkeys(name for one in shown for name in one["empty"]):
-        if name not in present:
-            hint = "; --verdicts DIR says which are ta and vg" if name in ("ta", "vg") else ""
-            yield f"no benchmark has questions in the split {name!r}; there is: {', '.join(present)}{hint}"
+    yield from absent_splits(shown)
 
 
 def _benchmarks(assembly: Assembly) -> list[Dataset]:

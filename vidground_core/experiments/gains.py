@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidground_core.evaluation.scoring import can_score
-from vidground_core.evaluation.statistics import cluster_bootstrap, difference
+from vidground_core.evaluation.statistics import cluster_bootstrap
+from vidground_core.experiments.audit_rates import alike_bound, difference
 from vidground_core.experiments.splits import FULL, ORDERED, SplitRule
 from vidground_core.records import Question, Verdict
 
@@ -63,7 +64,8 @@ def _compared(rows: Sequence[tuple[bool, bool, str]]) -> dict[str, Any]:
     if not any(other):
         return found | {"relative": None, "relative_interval": None}
     columns = np.stack([np.asarray(ordered, dtype=np.float64), np.asarray(other, dtype=np.float64)])
-    relative = cluster_bootstrap(columns, groups, _ratio_less_one, bounds=(-1.0, len(rows) / sum(other) - 1))
+    bounds = (-1.0, len(rows) / sum(other) - 1)
+    relative = alike_bound(cluster_bootstrap(columns, groups, _ratio_less_one, bounds=bounds), bounds)
     return found | {"relative": relative.value, "relative_interval": relative.interval}
 
 

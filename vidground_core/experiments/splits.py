@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vidground_core.errors import ConfigError, InputError, nearest
 from vidground_core.evaluation.scoring import can_score
-from vidground_core.evaluation.statistics import rate
-from vidground_core.records import Question, Tally, Verdict
+from vidground_core.experiments.audit_rates import rate
+from vidground_core.records import Question, SetAside, Tally, Verdict
 from vidground_core.runs.judged import detector_folders
 from vidground_core.runs.layout import Layout
 from vidground_core.runs.questions import complete_questions
@@ -48,10 +49,11 @@ def split_rule(verdicts: Path | Sequence[Path] | None, judge: str = "", ta_when:
 
     `ta_when` says when several judges make a question TA: "any" of them answered it, "all" that came to a verdict did, or at least so many
     (2 of three is VidGround-M1 and M2). Raises InputError where a directory has no verdicts, or none has those of a named judge,
-    ConfigError for another `ta_when`.
+    ConfigError for another `ta_when`, and for a judge or a rule without any verdicts.
     """
     folders, needed = directories(verdicts), _needed(ta_when)
     if not folders:
+        _check_no_rule(judge, ta_when)
         return SplitRule()
     tables = [table for folder in folders for table in _tables(folder)]
     there = list(dict.fromkeys(name for _, found in tables for name in found))
@@ -88,6 +90,7 @@ def directories(verdicts: Path | Sequence[Path] | None) -> list[Path]:
     return [verdicts] if isinstance(verdicts, Path) else list(verdicts or ())
 
 
+VERDICTS_HINT = "name the output directory of vg detect, vg audit or vg filter by --verdicts DIR"
 _JOINED = {"any": " or ", "all": " and "}
 
 
@@ -98,6 +101,13 @@ def _needed(ta_when: str) -> int | None:
     if not ta_when.isdecimal() or not int(ta_when):
         raise ConfigError(f"--ta-when {ta_when!r}: expected any, all, or a number of judges from 1 on")
     return int(ta_when)
+
+
+def _check_no_rule(judge: str, ta_when: str) -> None:
+    """Without verdicts there are no judges that could be chosen or counted."""
+    for flag, given, unset in (("--judge", judge, ""), ("--ta-when", ta_when, "any")):
+        if given != unset:
+            raise ConfigError(f"{flag} {given!r}: there are no verdicts; {VERDICTS_HINT}")
 
 
 def _is_ta(heard: Sequence[bool], needed: int | None) -> bool | None:
@@ -153,6 +163,9 @@ _COUNTED = ("trials", "correct", "refused", "unparsed", "failed")
 def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, splits: Sequence[str]) -> dict[str, Any]:
     """`splits` of a benchmark with n, correct, accuracy and 95 % interval clustered by group; `empty` names those without questions.
 
+    `available` names every split that has questions, asked for or not. Where all questions of a split came out alike, the interval is the
+    exact binomial bound over groups.
+
     Every question with a checkable answer is in n: refused, unparsed and failed ones and those whose media cannot be read count as not
     correct, and their shares stand beside; where media are missing, `with_media` is the accuracy on the others. Questions whose answers
     this version cannot check are counted in `not_judged`.
@@ -175,4 +188,37 @@ def summarise(answers: Iterable[tuple[Question, Verdict]], rule: SplitRule, spli
     if not_judged:
         notes.append(f"{not_judged} questions have answers that this version cannot check and are in no split")
     empty = [name for name in splits if name not in shown]
-    return {"splits": shown, "empty": empty, "missing_media": scores[FULL].seen.count(False), "not_judged": not_judged, "notes": notes}
+    missing = scores[FULL].seen.count(False)
+    found = {"splits": shown, "empty": empty, "available": [name for name, kept in scores.items() if kept.right]}
+    return {**found, "missing_media": missing, "not_judged": not_judged, "notes": notes}
+
+
+def check_splits(benchmarks: Iterable[Iterable[Question | SetAside]], rule: SplitRule, splits: Sequence[str]) -> None:
+    """Refuses splits none of which has a question, before a model is asked anything: all tables would be empty.
+
+    Reads no further than to the first question of one of the splits. Raises ConfigError.
+    """
+    there: set[str] = set()
+    if FULL in splits or not splits:
+        return
+    for row in chain.from_iterable(benchmarks):
+        if isinstance(row, Question) and can_score(row):
+            there |= {FULL, rule.of(row)} - {""}
+            if not there.isdisjoint(splits):
+                return
+    if there:
+        asked = " or ".join(map(repr, splits))
+        raise ConfigError(f"no benchmark has questions in the split {asked}; {_there(splits, there)}")
+
+
+def absent_splits(summaries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A note on each split asked for that no summary has questions in."""
+    present = {name for one in summaries for name in one["available"]}
+    for name in dict.fromkeys(name for one in summaries for name in one["empty"]):
+        if name not in present:
+            yield f"no benchmark has questions in the split {name!r}; {_there([name], present)}"
+
+
+def _there(asked: Sequence[str], there: Iterable[str]) -> str:
+    """The splits that have questions, and how ta and vg come to have some."""
+    return nearest(asked[0], there) + ("; --verdicts DIR says which are ta and vg" if {"ta", "vg"} & set(asked) else "")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vidground_core.evaluation.statistics import difference, rate
+from vidground_core.experiments.audit_rates import difference, rate
 from vidground_core.experiments.splits import FULL, SplitRule
 from vidground_core.records import Question, Verdict
 

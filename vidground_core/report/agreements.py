@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from vidground_core.evaluation.statistics import Rate, difference
+from vidground_core.evaluation.statistics import Rate
 from vidground_core.evaluation.statistics_agreement import agreement, jaccard_of_no_rate, kappa_rate, mcnemar
-from vidground_core.experiments.audit_rates import resamples_for
+from vidground_core.experiments.audit_rates import difference, resamples_for
 
 from .data import AgreementReport, AuditReport, Estimate, JudgePair
 
