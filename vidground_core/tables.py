@@ -56,11 +56,21 @@ def write_part(path: Path, records: Iterable[RecordT], record_type: type[RecordT
 
 def read(folder: Path, record_type: type[RecordT], *, batch: int = 1_000) -> Iterator[RecordT]:
     """All records of a table (or of a single part given as a file), in order, a batch at a time. Raises InputError on a broken part."""
+    for rows in _batches(folder, batch):
+        yield from records_of(rows, record_type)
+
+
+def read_ids(folder: Path) -> Iterator[str]:
+    """The ids of a table of questions (or of a single part), in order, without the rest. Raises InputError on a broken part."""
+    for rows in _batches(folder, ROWS_PER_PART, ["id"]):
+        yield from rows.column(0).to_pylist()
+
+
+def _batches(folder: Path, size: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     for part in [folder] if folder.is_file() else parts(folder):
         try:
             with pq.ParquetFile(part) as file:
-                for rows in file.iter_batches(batch_size=batch):
-                    yield from records_of(rows, record_type)
+                yield from file.iter_batches(batch_size=size, columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{part}: not a readable Parquet file: {error}; delete it and run the step again") from error
 

@@ -12,7 +12,7 @@ import pytest
 
 from vidground_core import ConfigError, InputError, Question
 from vidground_core.config import build
-from vidground_core.detectors.recorded import Recorded, RecordedConfig
+from vidground_core.detectors.recorded import Recorded, RecordedConfig, _by_question
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.settings import RunSettings
 from vidground_core.plugins import load_registry
@@ -217,3 +217,11 @@ class TestRecordedContract(DetectorContract):
 
 class TestRecordedWithoutAFile(DetectorContract):
     component = Recorded
+
+
+def test_lines_of_other_judges_are_passed_over_but_not_those_whose_name_is_written_with_escapes(tmp_path: Path) -> None:
+    file = tmp_path / "judged.jsonl"
+    file.write_text('{"id": "a", "judge": "gpt", "correct": true}\n{"id": "a", "judge": "other", "correct": true}\n'
+                    '{"id": "b", "judge": "\\u0067pt", "correct": false}\n{"id": 3, "judge": "gpt", "correct": true}\n')  # fmt: skip
+    assert list(_by_question(str(file), ("gpt",))) == ["a", "b", "3"]
+    assert list(_by_question(str(file), ())) == ["a", "b", "3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import shlex
 import sys
 import traceback
@@ -91,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rest, flags = split_global_flags(sys.argv[1:] if arguments is None else arguments)
     output = Output(as_json="--json" in flags, quiet="--quiet" in flags, debug="--debug" in flags)
     route_logging(output)
+    # Tables become millions of small records that live on: looking for cycles among them every 700 took a fifth of the time.
+    gc.set_threshold(50_000, 20, 20)
     sys.exit(_run(rest, output))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import orjson
 from pydantic import Field
 
 from vidground_core.detectors.base import Corpus, CorpusDetector, Detector, DetectorConfig, Stages
@@ -23,6 +24,7 @@ from vidground_core.records import Question, Verdict
 
 logger = logging.getLogger(__name__)
 _SHOWN = 3
+_PLAIN = {"id", "judge", "correct"}
 
 
 class RecordedConfig(DetectorConfig):
@@ -126,32 +128,47 @@ def _survey(path: str) -> tuple[str, set[str]]:
 
 def _by_question(path: str, judges: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in _rows(path):
+    for row in _rows(path, judges):
         if not judges or row["judge"] in judges:
             found.setdefault(row["id"], []).append(row)
     return found
 
 
-def _rows(path: str) -> Iterator[dict[str, Any]]:
-    """The lines of the file. Raises InputError that names file and line, ConfigError where no file is named."""
+def _rows(path: str, judges: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The lines of the file; with `judges` perhaps without some of others. Raises InputError that names file and line, ConfigError where
+    no file is named.
+    """
     if not path:
         raise ConfigError("detector 'recorded' reads a file: --set recorded.path=FILE, JSON Lines with id, judge and reply or correct")
     try:
         with Path(path).open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
+                # A text without a backslash stands in JSON as it is: a line that has none of the judges' names need not be parsed.
+                if judges and "\\" not in line and not any(judge in line for judge in judges):
+                    continue
                 if line.strip():
                     yield _row(line, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the recorded judgements {path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _row(line: str, where: str) -> dict[str, Any]:
+def _parsed(line: str, where: str) -> Any:
+    """What the standard library reads beyond orjson, such as NaN; its error names the place."""
     try:
-        row = json.loads(line)
+        return json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not valid JSON: {error}") from error
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        row = _parsed(line, where)
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected an object with id, judge and reply or correct, found {type(row).__name__}")
+    if row.keys() == _PLAIN and type(row["id"]) is type(row["judge"]) is str and type(row["correct"]) is bool:
+        return row
     wrong = [key for key in ("id", "judge") if not isinstance(row.get(key), str | int) or isinstance(row.get(key), bool)]
     if wrong:
         if wrong[0] not in row:

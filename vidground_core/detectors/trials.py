@@ -54,7 +54,8 @@ def _scored(trials: Sequence[Trial]) -> bool:
 
 def tally(trials: Sequence[Trial]) -> Tally:
     """The outcomes counted."""
-    count = {outcome: sum(trial.outcome == outcome for trial in trials) for outcome in ("correct", "refused", "unparsed", "failed")}
+    outcomes = [trial.outcome for trial in trials]
+    count = {outcome: outcomes.count(outcome) for outcome in ("correct", "refused", "unparsed", "failed")}
     return Tally(len(trials), **count, p_gold=mean([trial.p_gold for trial in trials]))
 
 

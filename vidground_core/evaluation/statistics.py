@@ -82,6 +82,22 @@ def rate(values: ArrayLike, groups: Sequence[Hashable], *, seed: int = 0, resamp
     return cluster_bootstrap(np.stack([right, np.ones_like(right)]), groups, _ratio, bounds=(0.0, 1.0), seed=seed, resamples=resamples)
 
 
+def rates(
+    columns: Sequence[ArrayLike], groups: Sequence[Hashable] | NDArray[np.int64], *, seed: int = 0, resamples: int = RESAMPLES
+) -> list[Rate]:
+    """`rate` of each column of values of the same items, all from one drawing of resamples: the same intervals as one by one."""
+    codes, count = _codes(groups.tolist() if isinstance(groups, np.ndarray) else groups)
+    sizes = np.bincount(codes, minlength=count).astype(np.float64)
+    sums = np.stack([np.bincount(codes, _checked(column, range(len(codes))), minlength=count) for column in columns])
+    values = sums.sum(axis=1) / sizes.sum()
+    if count < 2:
+        return [Rate(float(value), 0.0, 1.0, n=len(codes), groups=count) for value in values]
+    by_group = np.concatenate([sums, sizes[None]])
+    drawn = np.concatenate([by_group @ weights.T for weights in _weights(count, seed=seed, resamples=resamples)], axis=1)
+    intervals = [_percentiles(column) for column in drawn[:-1] / drawn[-1]]
+    return [Rate(float(value), *interval, n=len(codes), groups=count) for value, interval in zip(values, intervals, strict=True)]
+
+
 def difference(first: ArrayLike, second: ArrayLike, groups: Sequence[Hashable], *, seed: int = 0, resamples: int = RESAMPLES) -> Rate:
     """The mean of `first − second`, item by item, with the same interval as `rate`: paired, as both are of the same questions.
 

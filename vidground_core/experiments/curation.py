@@ -9,13 +9,11 @@ from typing import Any
 
 from vidground_core.errors import InputError, RunDirectoryError
 from vidground_core.experiments.assembly import Assembly
-from vidground_core.experiments.audit import audit
+from vidground_core.experiments.judge_rates import judge_rates
 from vidground_core.experiments.training import question_folder
 from vidground_core.exports.base import Curation, Judged
-from vidground_core.filters.base import Judged as JudgedQuestion
-from vidground_core.records import Decision, Question, SetAside, Verdict
+from vidground_core.records import Decision, Question, SetAside
 from vidground_core.runs.directory import RECORD, read_record
-from vidground_core.runs.judged import detector_folders, judged_rows
 from vidground_core.runs.layout import Layout
 from vidground_core.tables import count, parts, read
 
@@ -83,16 +81,13 @@ class Source:
     def _judges(self, detection: Mapping[str, Any]) -> tuple[Judged, ...]:
         if self.folder is None or not (self.folder / "verdicts").is_dir():
             return ()
-        folder = self.folder
-        rows = (lambda: _judged(folder)) if self.policy else judged_rows(folder)
         described = detection.get("detectors", {})
-        rules = {name: next(read(table, Verdict)).rule for name, table in detector_folders(Layout(folder)).items()}
         found = []
-        for one in audit(rows, self.name).judges:
+        for one in judge_rates(self.folder):
             options = described.get(one.name, described.get(one.name.partition(":")[0], {}))
             low_high = (one.accuracy.low, one.accuracy.high) if one.accuracy else None
-            rates = (one.accuracy.value if one.accuracy else None, one.chance, one.corrected.value if one.corrected else None)
-            asked = (rules.get(one.name, ""), _prompt(options), _model(options))
+            rates = (one.accuracy.value if one.accuracy else None, one.chance, one.corrected)
+            asked = (one.rule, _prompt(options), _model(options))
             found.append(Judged(one.name, str(options.get("version", "")), one.n, *rates, low_high, one.answered, *asked))
         return tuple(found)
 
@@ -155,12 +150,6 @@ def _decided(folder: Path) -> Iterator[tuple[Question, Decision]]:
             stands = "nothing" if question is None else repr(question.id)
             raise InputError(f"{folder}: the decision on {decision.question!r} stands where {stands} is; run vg filter again")
         yield question, decision
-
-
-def _judged(folder: Path) -> Iterator[JudgedQuestion]:
-    tables = [read(table, Verdict) for table in detector_folders(Layout(folder)).values()]
-    for (question, _), *verdicts in zip(_decided(folder), *tables, strict=True):
-        yield question, {verdict.detector: verdict for verdict in verdicts}
 
 
 def _dataset(detection: Mapping[str, Any]) -> str:

@@ -47,9 +47,14 @@ class MediaPaths:
 
     def written(self, path: str) -> str:
         """The path as it stands in a row. Raises CannotExport where it is not below the root."""
-        if "://" in path:
+        if path.startswith("/") and "/." not in path:
+            if not self.root:
+                return path
+            absolute = path
+        elif "://" in path:
             return path
-        absolute = path if path.startswith("/") and "/." not in path else os.path.normpath(Path(path).absolute())
+        else:
+            absolute = os.path.normpath(Path(path).absolute())
         if not self.root:
             return absolute
         if not absolute.startswith(self._below):

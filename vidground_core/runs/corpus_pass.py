@@ -9,14 +9,14 @@ from typing import Any
 from vidground_core.detectors.base import CorpusDetector
 from vidground_core.errors import PluginError, VidGroundError
 from vidground_core.events import Event
-from vidground_core.records import Question, Verdict
+from vidground_core.records import Verdict
 from vidground_core.runs.judging import check_verdict
 from vidground_core.runs.options import BoundDetector
 from vidground_core.runs.session import Session
 from vidground_core.runs.shards import ShardCounts, VerdictShards, config_digest
 from vidground_core.runs.stages import FolderStages
 from vidground_core.runs.standing import Standing
-from vidground_core.tables import read
+from vidground_core.tables import read_ids
 
 
 def run_corpus_detector(bound: BoundDetector, detector: CorpusDetector[Any], shards: VerdictShards, session: Session) -> ShardCounts:
@@ -31,7 +31,7 @@ def run_corpus_detector(bound: BoundDetector, detector: CorpusDetector[Any], sha
     verdicts = _blamed(detector, detector.judge_all(session.corpus, _stages(bound, session)))
     total, judged = ShardCounts(), 0
     for part, rows in table.parts:
-        shard = [_next_verdict(detector, question, verdicts) for question in read(table.folder / part, Question)]
+        shard = [_next_verdict(detector, question, verdicts) for question in read_ids(table.folder / part)]
         total += finished[part] if part in finished else shards.commit(part, shard, ShardCounts())
         judged += rows
         session.advance(detector.name, Standing(judged, table.rows, judged))
@@ -49,10 +49,10 @@ def _stages(bound: BoundDetector, session: Session) -> FolderStages:
     return FolderStages(session.layout.stages_folder(name) / hashlib.sha256(key.encode()).hexdigest()[:16])
 
 
-def _next_verdict(detector: CorpusDetector[Any], question: Question, verdicts: Iterator[Verdict]) -> Verdict:
+def _next_verdict(detector: CorpusDetector[Any], question: str, verdicts: Iterator[Verdict]) -> Verdict:
     verdict = next(verdicts, None)
     if verdict is None:
-        raise PluginError(f"the detector {detector.name!r} broke its contract: no verdict on {question.id!r} and those after it")
+        raise PluginError(f"the detector {detector.name!r} broke its contract: no verdict on {question!r} and those after it")
     return check_verdict(detector.name, question, verdict)
 
 

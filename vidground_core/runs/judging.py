@@ -136,16 +136,16 @@ def _asks(detector: ProbeDetector[Any], question: Question, probes: object) -> l
 def _checked(detector: ProbeDetector[Any], question: Question, verdict: object) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise _blame(detector, question, f"it returned {type(verdict).__name__}, expected a Verdict")
-    return check_verdict(detector.name, question, verdict)
+    return check_verdict(detector.name, question.id, verdict)
 
 
-def check_verdict(detector: str, question: Question, verdict: Verdict) -> Verdict:
-    """The verdict, if it is about `question` and its `shortcut` lies in 0..1. Raises PluginError otherwise."""
-    if verdict.question != question.id:
-        raise PluginError(f"the detector {detector!r} broke its contract: a verdict on {verdict.question!r} where {question.id!r} was due")
+def check_verdict(detector: str, question: str, verdict: Verdict) -> Verdict:
+    """The verdict, if it is about the question of that id and its `shortcut` lies in 0..1. Raises PluginError otherwise."""
+    if verdict.question != question:
+        raise PluginError(f"the detector {detector!r} broke its contract: a verdict on {verdict.question!r} where {question!r} was due")
     if verdict.shortcut is not None and not 0 <= verdict.shortcut <= 1:
         raise PluginError(
-            f"the detector {detector!r} broke its contract on the question {question.id!r}: shortcut = {verdict.shortcut!r}, "
+            f"the detector {detector!r} broke its contract on the question {question!r}: shortcut = {verdict.shortcut!r}, "
             "expected a number in 0..1, or None where no trial could be judged"
         )
     return verdict
