@@ -111,7 +111,7 @@ def test_doctor_says_what_works(vg: Vg) -> None:
     found = vg("doctor", "--json").json
     assert set(found) == {"python", "packages", "backends", "gpus", "decoders"}
     backends = {backend["name"]: backend for backend in found["backends"]}
-    assert backends["transformers"] == {"name": "transformers", "works": True, "missing": [], "mend": ""}
+    assert backends["transformers"] == {"name": "transformers", "works": True, "missing": [], "mend": "", "note": "", "python": ""}
     assert all(backend["mend"] for backend in backends.values() if not backend["works"])
     assert "av" in found["decoders"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from vidground_core.cli.app import Session
@@ -25,7 +27,16 @@ def doctor(ctx: typer.Context) -> None:
         out.line("packages: " + ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
         out.line("decoders: " + (", ".join(f"{name} {version}" for name, version in found["decoders"].items()) or "none: pip install av"))
         out.line("gpus: " + ("; ".join(found["gpus"]) or "none; everything runs on the CPU"))
-        cells = [(b["name"], "works" if b["works"] else "missing: " + ", ".join(b["missing"]), b["mend"]) for b in found["backends"]]
-        out.table("", ("back-end", "state", "mend"), cells)
+        out.table("", ("back-end", "state", "where"), [(b["name"], _state(b), b["note"]) for b in found["backends"]])
+        for backend in found["backends"]:
+            if backend["mend"]:
+                out.line(f"\n# {backend['name']}")
+                # Not folded to the terminal's width: these lines are to be pasted.
+                out.result_console.print(backend["mend"], markup=False, soft_wrap=True)
 
     session.output.result(found, show)
+
+
+def _state(backend: dict[str, Any]) -> str:
+    place = f" in {backend['python']}" if backend["python"] else ""
+    return f"works{place}" if backend["works"] else f"missing{place}: " + ", ".join(backend["missing"])
