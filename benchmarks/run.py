@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("vidground-core", "numpy", "torch", "transformers", "av", "decord", "vllm", "ray", "openai")
+PACKAGES = ("vidground-core", "numpy", "torch", "transformers", "trl", "av", "decord", "vllm", "ray", "openai")
 # The back-end that a benchmark needs; its environment is the one that `make test-backend-NAME` makes.
 BACKENDS = {"vllm_engine": "vllm", "ray_executor": "ray"}
 # The environment of a peer without which a benchmark leaves rows out, and what makes it.

@@ -97,7 +97,7 @@ def test_only_runs_what_is_named(folder: Path) -> None:
 
 def test_the_benchmarks_of_the_project_are_found() -> None:
     found = module().find(RUN.parent)
-    assert {"loaders", "question_only", "filters", "media"} <= set(found)
+    assert {"loaders", "question_only", "filters", "media", "trl_step"} <= set(found)
     assert "run" not in found
 
 
