@@ -55,7 +55,7 @@ DECISION_SCHEMA = pa.schema(
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Values as an array of a type: lists of lists, structs of dicts, maps of lists of pairs; None anywhere but in a map's key."""
     nested = pa.types.is_list(kind) or pa.types.is_struct(kind)
-    if not nested or any(value is None for value in values):
+    if not nested or None in values:
         return pa.array(values, type=kind)
     if pa.types.is_struct(kind):
         children = [array_of([value[field.name] for value in values], field.type) for field in kind]
