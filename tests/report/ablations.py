@@ -40,7 +40,14 @@ def results(names: tuple[str, ...] = ARMS, *, missing: tuple[str, ...] = ()) -> 
         for name in names
         if name != against and (against, name) != (names[1], names[0])
     ]
-    protocol = {"model": "nano", "seeds": list(SEEDS), "budgets": list(BUDGETS), "grounded": "label=vg", "checkpoint": "the last one"}
+    protocol = {
+        "model": "nano",
+        "arms": list(names),
+        "seeds": list(SEEDS),
+        "budgets": list(BUDGETS),
+        "grounded": "label=vg",
+        "checkpoint": "the last one",
+    }
     protocol |= {"interval": "95 % hierarchical bootstrap", "eval": {"benchmarks": ["planted:test", "planted:conflict"], "frames": [8]}}
     data = [{"name": name, "questions": 300 if name == names[0] else 180, "grounded": 150} for name in names]
     return {

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from vidground_core.errors import RunDirectoryError
 from vidground_core.experiments.ablation_verdict import verdicts
 from vidground_core.report import ReportData, collect, render
+from vidground_core.report.ablation_figures import band_plot
+from vidground_core.report.wording import minus
 
 
 def _reader() -> Any:
@@ -59,7 +62,7 @@ def test_every_difference_stands_with_its_interval(page: Page, result: dict[str,
         if (each["benchmark"], each["split"]) == ("planted:conflict", "full"):
             continue  # all of it is the split conflict
         low, high = each["interval"]
-        star, p = (" ✱ significant", "0.004") if each["p_adjusted"] < 0.05 else ("", "1.000")
+        star, p = (" ✱ beyond noise", "0.004") if each["p_adjusted"] < 0.05 else ("", "1.000")
         assert f"{signed(each['points'])}{star} [{signed(low)}, {signed(high)}] {p} {each['p_seeds']:.3f} ±3.1 3" in words
 
 
@@ -77,12 +80,37 @@ def test_what_came_out_is_said_of_the_filter_in_the_split_that_needs_the_video(p
     words = page.words()
     said = verdicts(result)
     assert len(said) > 50
-    assert all(f"{each['finding']} {each['text']}" in words for each in said)
-    first = words[words.index("Does filtering beat") : words.index("comparisons in words")]
+    assert all(f"{each['finding']} {minus(each['text'])}" in words for each in said)
+    first = words[words.index("One sentence a comparison") : words.index("comparisons in words, none beyond noise")]
+    assert "2 of 56 comparisons show a difference beyond noise: beyond noise filtered against full, budget prompts, vg of" in first
     assert first.count("of planted:test, 8 frames") == 8, "filtered with full and with three others, under two budgets"
     assert "ta of planted:test" not in first
     assert "arm 'x' is not trained: its data condition keeps no question" in words
     assert "start checkpoint nano seeds 0, 1, 2 budgets prompts, vg-prompts grounded questions label=vg" in words
+
+
+def test_all_that_is_beyond_noise_stands_first(tmp_path: Path, directories: Any) -> None:
+    result = directories.results()
+    for row in result["differences"]:
+        if row["split"] == "ta" and row["arm"] == "ta-only":
+            row |= {"points": -5.0, "interval": [-6.0, -0.04], "p_adjusted": 0.01, "p_seeds": 0.02}
+    directories.ablation(tmp_path, result)
+    words = Page(render(collect(tmp_path))).words()
+    noted = words[
+        words.index("6 of 56 comparisons show a difference beyond noise:") : words.index("Does filtering beat the other arms on VG?")
+    ]
+    assert re.findall(r"budget [\w-]+, (\w+) of", noted) == ["vg", "vg", "ta", "ta", "ta", "ta"], "the split of the headline first"
+    assert "ta-only against full, budget prompts, ta of planted:test, 8 frames: behind beyond noise: −5.0 points [−6.0, 0.0]" in noted
+    assert "not shown" not in noted
+    assert words.count("ta-only against full, budget prompts, ta of planted:test") == 1
+
+
+def test_where_nothing_is_beyond_noise_that_is_said(tmp_path: Path, directories: Any) -> None:
+    result = directories.results()
+    for row in result["differences"]:
+        row["p_adjusted"] = 0.9
+    directories.ablation(tmp_path, result)
+    assert "None of 56 comparisons shows a difference beyond noise." in Page(render(collect(tmp_path))).words()
 
 
 def test_headline_numbers(page: Page) -> None:
@@ -91,13 +119,30 @@ def test_headline_numbers(page: Page) -> None:
     assert "+4.0 points on VG: filtered less full, equal prompts 95% interval +2.2 to +5.8; p 0.004 after Holm" in words
 
 
-def test_marks_are_hollow_where_nothing_is_shown(ablation_run: Path) -> None:
-    text = render(collect(ablation_run))
+def test_marks_are_filled_as_the_sentences_say(tmp_path: Path, directories: Any) -> None:
+    result = directories.results()
+    unsure, single = (row for row in result["differences"] if (row["arm"], row["split"], row["against"]) == ("consensus", "ta", "full"))
+    unsure |= {"p_adjusted": 0.01, "p_seeds": 0.2}
+    single |= {"p_adjusted": 0.01, "p_seeds": None, "mcnemar": 0.01}
+    directories.ablation(tmp_path, result)
+    text = render(collect(tmp_path))
     section = text[text.index('<section id="differences"') : text.index('<section id="arms"')]
-    rows = re.findall(r"<tr.*?</tr>", section, re.DOTALL)
-    marked = [row for row in rows if 'class="mark' in row]
-    assert len(marked) > 50
-    assert all(('class="mark hollow"' in row) is not ("> significant" in row) for row in marked)
+    rows = [row for row in re.findall(r"<tr.*?</tr>", section, re.DOTALL) if 'class="mark' in row]
+    found = Counter((_fill(row), _said(row)) for row in rows)
+    assert found.keys() == {("full", "beyond noise"), ("half", "unsure"), ("half", "one seed"), ("hollow", "")}
+    assert (found["full", "beyond noise"], found["half", "unsure"], found["half", "one seed"]) == (2, 1, 1)
+    assert all(("✱" in row) is (_fill(row) == "full") for row in rows)
+    words = Page(text).words()
+    assert "✱ beyond noise unsure, or one seed not shown" in words
+    assert "A filled mark, and ✱ beside the number, is beyond noise" in words
+
+
+def _fill(row: str) -> str:
+    return "half" if 'class="half"' in row else "hollow" if 'class="mark hollow"' in row else "full"
+
+
+def _said(row: str) -> str:
+    return next((name for name in ("beyond noise", "unsure", "one seed") if f'<span class="hidden"> {name}</span>' in row), "")
 
 
 def test_data_conditions_have_sizes_and_reasons(page: Page) -> None:
@@ -128,6 +173,33 @@ def test_a_run_that_failed_or_is_missing_is_named(tmp_path: Path, directories: A
     assert "filtered-3200p-s1 : failed, out of memory" in words
     assert "ta-only-3200p-s2 : not started" in words
     assert "unfinished: 2 runs are missing" in words
+
+
+def test_many_runs_that_did_not_begin_are_one_line(tmp_path: Path, directories: Any) -> None:
+    missing = tuple(f"ta-only-{prompts}p-s{seed}" for prompts in (3200, 2400) for seed in (0, 1, 2))
+    directories.ablation(tmp_path, directories.results(missing=missing))
+    directories.record(tmp_path / "train" / "filtered-3200p-s1", "train", status="failed", reason="out of memory", result=None)
+    text = render(collect(tmp_path))
+    words = Page(text).words()
+    assert "filtered-3200p-s1 : failed, out of memory 6 runs : not started Which ta-only-3200p-s0, ta-only-3200p-s1" in words
+    listed = text[text.index("runs</strong>: not started") :]
+    assert listed.startswith('runs</strong>: not started<details class="unprinted"><summary>Which</summary>'), "the table names them"
+
+
+def test_curves_without_a_budget_have_a_style_of_their_own(tmp_path: Path, directories: Any) -> None:
+    result = directories.results()
+    directories.ablation(tmp_path, result)
+    result["arms"] = [arm for arm in result["arms"] if arm["name"] not in ("ta-only", "consensus")]
+    (tmp_path / "results.json").write_text(json.dumps(result))
+    (tmp_path / "train" / "ta-only-2400p-s0").rename(tmp_path / "train" / "ta-only-1957p-s0")
+    found = collect(tmp_path).ablation
+    assert found is not None
+    legend = band_plot(found.bands[0], found.budgets).legend
+    named = [("s0", ("prompts",)), ("s1", ("vg-prompts",)), ("s2", ("3,200 prompts",))]
+    assert legend[:3] == tuple(named)
+    assert (legend[3][0], sorted(legend[3][1])) == ("s3", ["1,957 prompts", "2,400 prompts"])
+    assert len(legend) == 4
+    assert "2,400 prompts or 1,957 prompts the arm full" in Page(render(collect(tmp_path))).words()
 
 
 def test_before_the_first_result_there_are_curves_and_data(tmp_path: Path, directories: Any) -> None:

@@ -35,9 +35,25 @@ def test_a_forest_has_every_difference_once(result: dict[str, Any]) -> None:
         assert len(panel.marks) == len(rows) == 8
         assert sorted(mark.value for mark in panel.marks.values()) == sorted(row["points"] for row in rows)
         assert {(mark.low, mark.high) for mark in panel.marks.values()} == {tuple(row["interval"]) for row in rows}
-        assert {key for key, mark in panel.marks.items() if mark.solid} == {
+        assert {key for key, mark in panel.marks.items() if mark.fill == "full"} == {
             ("filtered", name) for name in chart.series if place == ("planted:test", "vg")
         }
+
+
+def test_marks_are_filled_as_the_sentences_say(result: dict[str, Any]) -> None:
+    changed = [row for row in result["differences"] if (row["arm"], row["against"], row["split"]) == ("consensus", "full", "vg")]
+    changed[0] |= {"p_adjusted": 0.01, "p_seeds": 0.3}
+    changed[1] |= {"p_adjusted": 0.01, "p_seeds": None}
+    chart = forest_chart(result)
+    fills = {key: mark.fill for key, mark in chart.panels[0].marks.items()}
+    assert fills == dict.fromkeys(fills, "none") | {
+        key: fill for name in chart.series for key, fill in ((("filtered", name), "full"), (("consensus", name), "half"))
+    }
+    figure = forest_plot(result)
+    assert [text.get_text() for text in figure.legends[0].get_texts()][2:5] == ["beyond noise", "unsure, or one seed", "not shown"]
+    styles = {line.get_fillstyle() for line in figure.axes[0].lines}
+    assert "left" in styles
+    assert "left" not in {line.get_fillstyle() for line in figure.axes[1].lines}
 
 
 def test_budgets_and_places_are_chosen(result: dict[str, Any]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vidground_core.experiments.ablation_verdict import BEYOND_NOISE, ONE_SEED, UNSURE
+
 from .data import Estimate
 
 START = "start"
 MEAN = "mean"
-ALPHA = 0.05
+# How full the mark of a finding is in a forest plot; "none" for all others.
+FILLS = {BEYOND_NOISE: "full", UNSURE: "half", ONE_SEED: "half"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,7 +64,8 @@ class Difference:
     """An arm minus the arm it is compared `against`, in the same place under the same budget, with the same seeds.
 
     `p` is the bootstrap's, `adjusted` the same after Holm, `p_seeds` that of a paired t-test over seeds, `mcnemar` only with one seed;
-    `detectable` is the smallest true difference that the design finds with a chance of 80 %, None where no answer differs.
+    `finding` is what they show together, as `ablation_verdict.finding` says it. `detectable` is the smallest true difference that the
+    design finds with a chance of 80 %, None where no answer differs.
     """
 
     arm: str
@@ -79,11 +83,12 @@ class Difference:
     gained: int
     lost: int
     detectable: float | None
+    finding: str
 
     @property
-    def significant(self) -> bool:
-        """After Holm, at 5 %."""
-        return self.adjusted < ALPHA
+    def fill(self) -> str:
+        """How full its mark is: full beyond noise, half where p after Holm alone says so, else none."""
+        return FILLS.get(self.finding, "none")
 
 
 @dataclass(frozen=True, slots=True)

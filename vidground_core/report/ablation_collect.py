@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidground_core.errors import RunDirectoryError
-from vidground_core.experiments.ablation_verdict import caveats, verdicts
+from vidground_core.experiments.ablation_verdict import caveats, finding, verdicts
 from vidground_core.runs.directory import RECORD, read_record
 
 from .ablation import MEAN, START, AblationReport, Arm, Claim, Condition, Difference, Place, RunState
@@ -97,6 +97,7 @@ def _difference(row: Mapping[str, Any]) -> Difference:
         gained=int(row["gained"]),
         lost=int(row["lost"]),
         detectable=row.get("detectable"),
+        finding=finding(row),
     )
 
 

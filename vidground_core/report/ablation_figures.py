@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .ablation import AblationReport, Arm, Band, BandReport, Difference, Place
@@ -54,9 +55,12 @@ class BandPlot:
     plots: tuple[ArmPlot, ...]
 
     @property
-    def legend(self) -> tuple[tuple[str, str], ...]:
-        """Name and style of each sort of curve."""
-        return tuple(dict.fromkeys((strand.name, strand.series) for plot in self.plots for strand in plot.strands))
+    def legend(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Each style with the names of the curves that have it."""
+        found: dict[str, dict[str, None]] = {}
+        for strand in sorted((strand for plot in self.plots for strand in plot.strands), key=lambda strand: strand.series):
+            found.setdefault(strand.series, {})[strand.name] = None
+        return tuple((series, tuple(names)) for series, names in found.items())
 
 
 def forest(data: AblationReport, against: str, places: Sequence[Place]) -> tuple[ForestBlock, ...]:
@@ -94,8 +98,16 @@ def band_plot(report: BandReport, budgets: Sequence[str]) -> BandPlot:
     axes = (max(point[0] for point in every), low, high)
     reference = next((_line(band, axes) for band in report.bands if band.arm == FULL), "")
     arms = dict.fromkeys(band.arm for band in report.bands)
-    plots = [_arm_plot(arm, [band for band in report.bands if band.arm == arm], budgets, axes, reference) for arm in arms]
+    styles = _styles(report.bands, budgets)
+    plots = [_arm_plot(arm, [band for band in report.bands if band.arm == arm], styles, axes, reference) for arm in arms]
     return BandPlot(low, high, axes[0], tuple(plots))
+
+
+def _styles(bands: Sequence[Band], budgets: Sequence[str]) -> dict[str, str]:
+    """The style of each budget, then of the lengths that runs without one have, longest first; of four, so the last is shared."""
+    others = dict.fromkeys(band.budget for band in bands if band.budget not in budgets)
+    names = [*budgets, *sorted(others, key=lambda name: -int(re.sub(r"[^0-9]", "", name) or 0))]
+    return {name: f"s{min(index, 3)}" for index, name in enumerate(names)}
 
 
 def _tenths(low: float, high: float) -> tuple[float, float]:
@@ -117,13 +129,12 @@ def on_axis(estimate: Estimate, axis: tuple[float, float]) -> Estimate:
     return Estimate(value, least, most, estimate.n)
 
 
-def _arm_plot(arm: str, bands: Sequence[Band], budgets: Sequence[str], axes: tuple[float, float, float], reference: str) -> ArmPlot:
+def _arm_plot(arm: str, bands: Sequence[Band], styles: Mapping[str, str], axes: tuple[float, float, float], reference: str) -> ArmPlot:
     strands = []
     for band in bands:
-        index = list(budgets).index(band.budget) if band.budget in budgets else 0
         above = [(at, high) for at, _, _, high in band.points]
         below = [(at, low) for at, _, low, _ in reversed(band.points)]
-        strands.append(Strand(band.budget, f"s{index % 4}", _line(band, axes), _path([*above, *below], axes)))
+        strands.append(Strand(band.budget, styles[band.budget], _line(band, axes), _path([*above, *below], axes)))
     text = " ".join(f"{band.budget}: from {metric(band.first)} to {metric(band.last)}, {_runs(band.runs)}." for band in bands)
     return ArmPlot(arm, tuple(strands), "" if arm == FULL else reference, text)
 

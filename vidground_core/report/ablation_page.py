@@ -5,7 +5,7 @@ from __future__ import annotations
 from .ablation import AblationReport
 from .ablation_figures import accuracy_axis, arms_under, band_plot, forest, on_axis, other_places
 from .ablation_words import FILTERS as WORDS
-from .ablation_words import facts, main_claims, other_claims
+from .ablation_words import facts, key_place, main_claims, noted_claims, other_claims, undone
 
 __all__ = ["FILTERS", "facts", "names", "sections"]
 
@@ -32,8 +32,11 @@ def names(found: AblationReport | None) -> dict[str, object]:
     if found is None:
         return {}
     return {
+        "noted_claims": noted_claims(found),
         "main_claims": main_claims(found),
         "other_claims": other_claims(found),
+        "undone": undone(found),
+        "key_place": key_place(found),
         "other_places": other_places(found),
         "several_frames": len({place.frames for place in found.places}) > 1,
         "budget_series": {name: f"s{index % 4}" for index, name in enumerate(found.budgets)},

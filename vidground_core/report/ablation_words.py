@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vidground_core.experiments.ablation_verdict import BEYOND_NOISE
+
 from . import wording
 from .ablation import MEAN, START, AblationReport, Claim, Place
 from .wording import counted, label, percent, percent_bare
 
 BUDGETS: Mapping[str, str] = {"prompts": "equal prompts", "vg-prompts": "equal VG prompts"}
 FILTERED, FULL = "filtered", "full"
+DONE, NOT_STARTED = "done", "not started"
 _KEY_SPLITS = ("vg", "full")
 _CLAIMS = 8
 
@@ -94,8 +97,19 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def noted_claims(data: AblationReport) -> tuple[Claim, ...]:
+    """All that is beyond noise, that in the key place first."""
+    at = key_place(data)
+    return tuple(sorted((claim for claim in data.claims if claim.finding == BEYOND_NOISE), key=lambda claim: claim.place != at))
+
+
 def main_claims(data: AblationReport) -> tuple[Claim, ...]:
-    """What the comparisons of the filter show in the key place: with full first, then with the other arms."""
+    """What the comparisons of the filter show in the key place, but beyond noise: with full first, then with the other arms."""
+    noted = set(noted_claims(data))
+    return tuple(claim for claim in _key_claims(data) if claim not in noted)
+
+
+def _key_claims(data: AblationReport) -> tuple[Claim, ...]:
     at = key_place(data)
     own = [claim for claim in data.claims if claim.place == at and FILTERED in (claim.arm, claim.against)]
     chosen = sorted(own, key=lambda claim: FULL not in (claim.arm, claim.against))
@@ -104,8 +118,16 @@ def main_claims(data: AblationReport) -> tuple[Claim, ...]:
 
 def other_claims(data: AblationReport) -> tuple[Claim, ...]:
     """All others."""
-    shown = set(main_claims(data))
+    shown = {*noted_claims(data), *main_claims(data)}
     return tuple(claim for claim in data.claims if claim not in shown)
+
+
+def undone(data: AblationReport) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """The runs that are not done by state and reason, those that did not begin last: state, reason, keys."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in sorted((run for run in data.runs if run.state != DONE), key=lambda run: run.state == NOT_STARTED):
+        found.setdefault((run.state, run.reason), []).append(run.key)
+    return tuple((state, reason, tuple(keys)) for (state, reason), keys in found.items())
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -25,6 +25,7 @@ FORMATS = ("svg", "pdf", "png")
 DPI = 300
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MARKERS = ("o", "s", "D", "^")
+_FILLS = {"full": "beyond noise", "half": "unsure, or one seed", "none": "not shown"}
 _FALLBACK = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -62,12 +63,12 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A value with its interval, on the axis' scale. `solid` marks what is significant; `detectable` is half a band around zero."""
+    """A value with its interval, on the axis' scale; `fill` is "full", "half" or "none", `detectable` half a band around zero."""
 
     value: float
     low: float
     high: float
-    solid: bool = True
+    fill: str = "full"
     detectable: float | None = None
 
 
@@ -148,8 +149,15 @@ def _mark(axis: Axes, mark: Mark, y: float, index: int) -> None:
     if mark.detectable is not None:
         axis.plot([-mark.detectable, mark.detectable], [y, y], color="#d0d0d0", linewidth=4.2, solid_capstyle="butt", zorder=1)
     axis.plot([mark.low, mark.high], [y, y], color=colour, linewidth=1.1, zorder=3)
-    face = colour if mark.solid else "white"
-    axis.plot([mark.value], [y], marker=marker, markersize=3.6, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.9, zorder=4)
+    shape = {"marker": marker, "markersize": 3.6, "markeredgewidth": 0.9, **_filled(mark.fill, colour)}
+    axis.plot([mark.value], [y], color=colour, zorder=4, **shape)
+
+
+def _filled(fill: str, colour: str) -> dict[str, Any]:
+    """A shape in its colour, in the left half of it, or in white."""
+    face = "white" if fill == "none" else colour
+    half = {"fillstyle": "left", "markerfacecoloralt": "white"} if fill == "half" else {}
+    return {"markerfacecolor": face, "markeredgecolor": colour, **half}
 
 
 def _handles(chart: Chart) -> list[Any]:
@@ -164,10 +172,10 @@ def _handles(chart: Chart) -> list[Any]:
         dashed = any(panel.reference is not None for panel in chart.panels)
         return [*handles, Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 2)), label="chance")] if dashed else handles
     marks = [mark for panel in chart.panels for mark in panel.marks.values()]
-    for solid, name in ((True, "significant (Holm, 5%)"), (False, "not significant")):
-        if any(mark.solid is solid for mark in marks):
-            face = "#555555" if solid else "white"
-            handles.append(Line2D([], [], color="#555555", marker="o", markersize=3.6, markerfacecolor=face, linewidth=1.1, label=name))
+    for fill, name in _FILLS.items():
+        if any(mark.fill == fill for mark in marks):
+            shape = {"marker": "o", "markersize": 3.6, **_filled(fill, "#555555")}
+            handles.append(Line2D([], [], color="#555555", linewidth=1.1, label=name, **shape))
     if any(mark.detectable is not None for mark in marks):
         handles.append(Line2D([], [], color="#d0d0d0", linewidth=4.2, label="not detectable (80% power)"))
     return handles

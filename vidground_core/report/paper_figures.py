@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidground_core.errors import InputError, nearest
+from vidground_core.experiments.ablation_verdict import finding
 
-from .ablation import ALPHA, MEAN
+from .ablation import FILLS, MEAN
 from .ablation_words import budget
 from .collect import collect
 from .data import ReportData
@@ -66,8 +67,10 @@ def forest_plot(
 ) -> Figure:
     """The differences of all arms to `against`, in percentage points with 95 % intervals, from the object of `vg ablate --json`.
 
-    Filled marks are significant after Holm at 5 %; the pale band is what the design could not have seen with a chance of 80 %. One mark a
-    budget (all by default), one panel a place (benchmark, frames, split), which `panels` chooses and titles; by default each split once.
+    Filled marks are beyond noise, as `vg ablate` says it in words: p after Holm is below 5 % and so is that of a t-test over seeds. Half
+    filled ones have only the first (too few seeds, or one); hollow ones show no difference. The pale band is what the design could not have
+    seen with a chance of 80 %. One mark a budget (all by default), one panel a place (benchmark, frames, split), which `panels` chooses and
+    titles; by default each split once.
     `width` in inches: by default a column's for one panel, a page's for more. Raises InputError where there is nothing to draw.
     """
     return draw(forest_chart(result, against=against, budgets=budgets, panels=panels), width=width)
@@ -123,7 +126,7 @@ def split_title(split: str) -> str:
 
 def _difference(row: Mapping[str, Any]) -> Mark:
     low, high = row["interval"]
-    return Mark(row["points"], low, high, solid=row["p_adjusted"] < ALPHA, detectable=row["detectable"])
+    return Mark(row["points"], low, high, fill=FILLS.get(finding(row), "none"), detectable=row["detectable"])
 
 
 def ta_rates(data: ReportData, *, width: float | None = None) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -63,6 +64,11 @@ def points(value: float) -> str:
     """A difference of two rates in percentage points, signed."""
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def minus(text: str) -> str:
+    """A sentence with its signed numbers written as in the tables."""
+    return re.sub(r"[+−]0\.0(?!\d)", "0.0", re.sub(r"(?<![\w.)-])-(?=\d)", "−", text))
 
 
 def signed(value: float) -> str:
@@ -140,6 +146,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "score": score,
     "auroc": auroc,
     "points": points,
+    "minus": minus,
     "signed": signed,
     "probability": probability,
     "shade": shade,
