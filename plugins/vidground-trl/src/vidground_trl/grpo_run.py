@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig
 from trl import GRPOConfig
 
-from vidground_core import InputError
+from vidground_core import Clip, InputError
 from vidground_core.models import resolve_model
 from vidground_trl.booking import unbook
 from vidground_trl.config import Schedule, schedule
@@ -19,6 +19,7 @@ from vidground_trl.methods.conflicts import without_effect
 from vidground_trl.methods.dynamic_sampling import Stream
 from vidground_trl.methods.progress import Consumption
 from vidground_trl.methods.rewards import added_rewards
+from vidground_trl.methods.temporal import shuffled_clips
 from vidground_trl.methods.trainer import MethodTrainer
 from vidground_trl.recording import say
 from vidground_trl.rollout_run import RolloutRun
@@ -40,6 +41,19 @@ class GRPORun(RolloutRun):
     def __init__(self, job: WorkerJob, out: Path) -> None:
         super().__init__(job, out)
         self.stream: Stream | None = None
+        self.views = 2 if self.config.temporal_reward else 1
+
+    def first_row(self, step: int, turn: int) -> int:
+        """As the base has it, or, under dynamic sampling, after all rows that are taken."""
+        if self.stream is None:
+            return super().first_row(step, turn)
+        return self.stream.taken + turn * self.stream.base
+
+    def shown(self, clips: Sequence[Clip], step: int) -> Sequence[Clip]:
+        """The clips, then with their frames shuffled where T-GRPO compares with that."""
+        if not self.config.temporal_reward:
+            return clips
+        return [*clips, *shuffled_clips(clips, seed=self.job.seed, step=step)]
 
     def schedule(self, usable: int) -> Schedule:
         """As `vidground_trl.config.schedule`."""

@@ -15,3 +15,11 @@ class MediaOptions(TrainerConfig):
     video: Literal["native", "images"] = Field(
         "native", description="native: video tokens; images: each frame an image of its own after its time, about twice the tokens."
     )
+    prefetch: int = Field(
+        1, ge=0, description="Steps ahead for which threads make videos ready, in cache_mb more; 0: none. A CPU run needs threads = 2."
+    )
+
+
+def threads_ahead(prefetch: int, *, cpu: bool, threads: int, cores: int) -> int:
+    """Threads of a process that make videos ready: beside a GPU up to four of its `cores`, on a CPU what its `threads` leave beside one."""
+    return min(4, threads - 1 if cpu else max(1, cores)) if prefetch else 0

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from accelerate import PartialState  # type: ignore[import-untyped]
+
 from vidground_core import Question
 from vidground_core.evaluation.tags import thinking_opened
 from vidground_core.media import resolve
+from vidground_trl.ahead import asked_rows
 from vidground_trl.booking import unsampled_tokens
 from vidground_trl.collate import filled
 from vidground_trl.config import Schedule
@@ -29,6 +32,11 @@ class RolloutRun(Run):
         self.window = self.config.num_iterations
         self.rewards = Rewards(self.config)
         self._sampled: Mapping[str, Any] = {}
+
+    def share(self, plan: Schedule) -> Sequence[int]:
+        """As `vidground_trl.ahead.asked_rows`."""
+        state = PartialState()
+        return asked_rows(plan, self.config.num_generations, process=state.process_index, processes=state.num_processes)
 
     def row(self, question: Question) -> dict[str, Any]:
         """The prompt in TRL's conversational form, its clips in place of images, and what rewards judge by."""

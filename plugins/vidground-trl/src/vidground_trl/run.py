@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,13 +18,15 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PrinterCallback
 
-from vidground_core import ConfigError, InputError, Question, SetAside
+from vidground_core import Clip, ConfigError, InputError, Question, SetAside
+from vidground_trl.ahead import Ahead
 from vidground_trl.arguments import refuse_unknown
 from vidground_trl.booking import SUPPORTED, BookingProcessor, MediaStore, unbook
 from vidground_trl.checkpoints import cut_after, newest_complete, remove_incomplete, step_of
 from vidground_trl.config import Schedule
 from vidground_trl.job import WorkerJob
 from vidground_trl.lora import whole
+from vidground_trl.media_options import threads_ahead
 from vidground_trl.process import INTERRUPTED
 from vidground_trl.recording import Interruption, Recorder, say
 from vidground_trl.rows import Selection, pick, read_selection, select, write_selection, write_whole
@@ -51,6 +56,8 @@ class Run(ABC):
     arguments_type: ClassVar[type[Any]]
     collates_ahead: ClassVar[bool] = True
     """Whether a step's batches are collated before the first of them is used; the data loader is one further ahead."""
+    views: int = 1
+    """Ways in which the clips of a batch are shown, one after the other."""
     window: int = 1
     """Optimizer steps after which a checkpoint can be resumed to the same weights."""
 
@@ -83,6 +90,29 @@ class Run(ABC):
     def announce(self, setting: Setting, selection: Selection) -> None:
         """Says what the run will consume, before it starts."""
 
+    @abstractmethod
+    def share(self, plan: Schedule) -> Sequence[int]:
+        """The rows of a step that this process is given, counted from the step's first."""
+
+    def first_row(self, step: int, turn: int) -> int:
+        """The row that begins the batch of that step, or the batch that comes `turn` new ones later."""
+        prompts: int = self.config.prompts_per_step
+        return (step // self.window + turn) * prompts
+
+    def shown(self, clips: Sequence[Clip], step: int) -> Sequence[Clip]:
+        """What is shown of a batch's clips in the step that it is new in."""
+        return clips
+
+    def upcoming(self, setting: Setting, step: int) -> list[Clip]:
+        """What this process shows in that step and the `prefetch` batches after it, in order."""
+        found: list[Clip] = []
+        for turn in range(self.config.prefetch + 1):
+            first = self.first_row(step, turn)
+            places = [first + row for row in self.share(setting.plan) if first + row < setting.plan.prompts]
+            clips = [clip for images in setting.rows[places]["images"] for clip in images] if places else []
+            found += self.shown(clips, (step // self.window + turn) * self.window)
+        return found
+
     def consumed(self, steps: int) -> int:
         """Prompts consumed after that many steps."""
         prompts: int = self.config.prompts_per_step
@@ -98,12 +128,14 @@ class Run(ABC):
         selection = self._selection()
         plan = self.schedule(selection.usable)
         start = self._resume_point()
-        model, processor, store = self.load(start, batches=plan.accumulation + 2 if self.collates_ahead else 1)
+        model, processor, store = self.load(start, batches=plan.accumulation + 2 if self.collates_ahead else self.views)
         setting = Setting(model, processor, store, plan, self.dataset(selection))
         trainer = self.build(setting)
         trainer.remove_callback(PrinterCallback)
         recorder, interruption = self.recorder(), Interruption(self.window)
-        for callback in (recorder, interruption):
+        ahead = self._threads_ahead()
+        looking = [Ahead(store, functools.partial(self.upcoming, setting))] if ahead else []
+        for callback in (recorder, interruption, *looking):
             trainer.add_callback(callback)
         if self.main:
             self.announce(setting, selection)
@@ -111,7 +143,8 @@ class Run(ABC):
         if check is not None and start is None:
             check.before(trainer)
         interruption.listen()
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        with store.prefetching(ahead):
+            trainer.train(resume_from_checkpoint=None if start is None else str(start))
         if interruption.requested and not self.finished(trainer.state.global_step, plan):
             say(f"interrupted after step {trainer.state.global_step}; the same command goes on")
             return INTERRUPTED
@@ -121,6 +154,10 @@ class Run(ABC):
         if self.main:
             self._finish(trainer, processor, recorder, weights)
         return 0
+
+    def _threads_ahead(self) -> int:
+        cores = (os.cpu_count() or 1) // self.config.processes
+        return threads_ahead(self.config.prefetch, cpu=self.cpu, threads=torch.get_num_threads(), cores=cores)
 
     def choose(self) -> tuple[Selection, list[SetAside]]:
         """The rows to train on, and those that cannot be."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import queue
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,6 +15,7 @@ from transformers.video_utils import VideoMetadata
 
 from vidground_core import Clip
 from vidground_core.media import Frames, load_clip
+from vidground_trl.prefetch import Prefetcher
 
 Key = tuple[Any, ...]
 Video = Literal["native", "images"]
@@ -126,6 +130,7 @@ class MediaStore:
         self._encoded: dict[int, Encoded] = {}
         self._bytes = 0
         self._next = 0
+        self._prefetcher: Prefetcher | None = None
         self.processed = 0
 
     def __getitem__(self, number: int) -> Encoded:
@@ -137,12 +142,47 @@ class MediaStore:
         self._current.append(keys)
         for key, clip in keys.items():
             if key not in self._numbers:
-                self._add(key, self._encode(clip))
+                ready = self._prefetcher.take(key) if self._prefetcher is not None else None
+                self._add(key, self._encode(clip) if ready is None else ready)
             self._numbers.move_to_end(key)
         for key in [key for key in self._numbers if not any(key in batch for batch in self._current)]:
             if self._bytes <= self._max_bytes:
                 break
             self._bytes -= self._encoded.pop(self._numbers.pop(key)).size
+
+    @contextmanager
+    def prefetching(self, threads: int) -> Iterator[None]:
+        """Within it, clips that are expected are made ready by that many threads, in as many bytes again as are kept; 0: by none."""
+        if not threads:
+            yield
+            return
+        # A tokenizer must not be used by two threads at once.
+        encoders: queue.SimpleQueue[Encoder] = queue.SimpleQueue()
+        for _ in range(threads):
+            encoders.put(copy.deepcopy(self._encode))
+
+        def work(clip: Clip) -> Encoded:
+            encode = encoders.get()
+            try:
+                return encode(clip)
+            finally:
+                encoders.put(encode)
+
+        self._prefetcher = Prefetcher(work, threads=threads, max_bytes=self._max_bytes)
+        try:
+            yield
+        finally:
+            self._prefetcher.close()
+            self._prefetcher = None
+
+    def expect(self, clips: Iterable[Clip]) -> None:
+        """Says which clips will be held next, in that order; those at hand stay longest."""
+        if self._prefetcher is None:
+            return
+        keys = {key_of(clip): clip for clip in clips}
+        for key in (key for key in keys if key in self._numbers):
+            self._numbers.move_to_end(key)
+        self._prefetcher.expect({key: clip for key, clip in keys.items() if key not in self._numbers})
 
     def find(self, clip: Clip) -> Encoded:
         """The processed clip; it must be of the current batch."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate import PartialState  # type: ignore[import-untyped]
 
 from vidground_core import Question
 from vidground_core.media import resolve
+from vidground_trl.ahead import taught_rows
 from vidground_trl.config import Schedule
 from vidground_trl.instructions import instruct
 from vidground_trl.options import batch_schedule
@@ -22,6 +25,11 @@ class TeachingRun(Run):
     def schedule(self, usable: int) -> Schedule:
         """As `vidground_trl.options.batch_schedule`."""
         return batch_schedule(self.config, usable)
+
+    def share(self, plan: Schedule) -> Sequence[int]:
+        """As `vidground_trl.ahead.taught_rows`."""
+        state = PartialState()
+        return taught_rows(plan, process=state.process_index, processes=state.num_processes)
 
     def text(self, question: Question) -> str:
         """The words of the user's turn."""
