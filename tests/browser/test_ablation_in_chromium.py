@@ -70,6 +70,23 @@ def test_every_section_and_table_is_reached_by_keys(watch: Watch, study: Path) -
     assert set(page.locator("nav a").all_inner_texts()) <= reached
 
 
+def test_a_table_that_is_wider_than_the_screen_says_so(watch: Watch, study: Path) -> None:
+    page = watch(width=390).page
+    page.goto(study.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    hints = """[...document.querySelectorAll('.scroll')].map((each) => {
+        const said = getComputedStyle(each, '::before');
+        return [each.scrollWidth > each.clientWidth, said.display, said.content];
+    })"""
+    found = page.evaluate(hints)
+    assert {wide for wide, *_ in found} == {True, False}
+    text = '"Scroll sideways to see the whole table →"'
+    assert [each for each in found if each != [each[0], "block" if each[0] else "none", text]] == []
+    assert "local" in page.eval_on_selector(".scroll", "each => getComputedStyle(each).backgroundAttachment")
+    page.emulate_media(media="print")
+    assert {display for _, display, _ in page.evaluate(hints)} == {"none"}
+
+
 def test_paper_shows_what_is_folded_and_is_not_too_narrow(watch: Watch, study: Path) -> None:
     page = watch(width=794, height=1123).page
     page.goto(study.as_uri())

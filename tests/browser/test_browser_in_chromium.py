@@ -50,6 +50,20 @@ def test_search_finds_words_in_text_options_and_id(watch: Watch, planted: Path, 
     assert seen.search(words) == f"{found} of 300 questions"
 
 
+def test_where_no_question_matches_the_list_says_so_and_is_small(watch: Watch, planted: Path) -> None:
+    seen = watch()
+    page = seen.open(planted)
+    assert page.is_hidden("#browser-none")
+    high = page.locator("#browser-list").bounding_box()["height"]
+    seen.search("nowhere")
+    assert page.inner_text("#browser-none") == "No question matches. “Clear” empties the search and the filters."
+    assert page.locator("#browser-list").bounding_box()["height"] < high / 4
+    page.click("#browser-clear")
+    page.wait_for_selector("#browser-none", state="hidden")
+    assert page.locator("#browser-list").bounding_box()["height"] == high
+    page.wait_for_function("document.querySelectorAll('#browser-rows .row').length > 8")
+
+
 def test_filters_are_those_of_the_data_and_meet(watch: Watch, planted: Path) -> None:
     seen = watch()
     page = seen.open(planted)
@@ -92,12 +106,14 @@ def test_an_open_question_shows_what_was_shown_answered_and_decided(watch: Watch
     assert "Which colour has object 21 in the video? green blue amber red" not in words, "the right one is marked in between"
     assert page.inner_text("#browser-pane li.gold") == "blue ✓ right answer"
     assert "Dropped: answered blind by blind-vlm. Policy drop-answerable 1, on blind-vlm 0.5." in words
+    assert "The page has no frames of this question: no video that was tried could be read where it was written." in words
+    assert "They would come from videos/7.mp4." in words
     assert "blind-vlm answered without watching; score 0.90; rule: mean > 0.5" in words
     assert (
         "blind: question and options, no video 4 4 0.90 1 refused blind ABCD: P(gold) 0.90 blind BCDA: P(gold) 0.90 margin 0.6979" in words
     )
     assert "question-only not answered; score 0.10; rule: mean > 0.5" in words
-    assert "id q0021 kind multiple choice source set-1 video 7 video videos/7.mp4 label ta" in words
+    assert "id q0021 kind multiple choice source set-1 group 7 video videos/7.mp4 label ta" in words
     assert page.url.endswith("#q=q0021")
 
 
@@ -261,7 +277,7 @@ def test_frames_of_the_video_are_shown(watch: Watch, writing: Any, tmp_path: Pat
     assert "No detector has judged it." in seen.shown()
     page.keyboard.press("j")
     page.wait_for_selector("#browser-title:has-text('object 1 ')")
-    seen.shown()
+    assert f"it holds those of 1 of 2 videos and images. They would come from {tmp_path / 'gone.mp4'}." in seen.shown()
     assert pictures.count() == 0
 
 

@@ -142,6 +142,34 @@ def test_accuracy_is_that_of_the_results(data: ReportData) -> None:
     assert data.benchmarks[0].score("conflict", "start") is None
 
 
+def test_missing_media_stand_beside_the_accuracy_on_the_others(tmp_path: Path, directories: Any) -> None:
+    from vidground_core.report import render
+
+    some = directories.split(40, 0.25) | {"missing_media": 20, "with_media": {"n": 20, "accuracy": 0.5, "interval": [0.3, 0.7]}}
+    none = {"n": 9, "correct": 0, "accuracy": 0.0, "interval": [0.0, 0.3], "missing_media": 9}
+    none["with_media"] = {"n": 0, "accuracy": None, "interval": None}
+    shares = {"refused": 0.0, "unparsed": 0.0, "failed": 0.0}
+    benchmarks = [
+        {"name": "all there", "frames": 8, "splits": {"full": directories.split(9, 0.0) | shares | {"unparsed": 1.0, "missing_media": 0}}},
+        {"name": "some", "frames": 8, "splits": {"full": some | shares}, "missing_media": 20},
+        {"name": "none", "frames": 8, "splits": {"full": none | shares}, "missing_media": 9},
+    ]
+    directories.record(tmp_path, "eval", result={"benchmarks": benchmarks})
+    data = collect(tmp_path)
+    scores = [benchmark.scores[0] for benchmark in data.benchmarks]
+    assert [(score.no_answer, score.missing, score.seen and score.seen.value) for score in scores] == [
+        (1.0, 0, 0.0),
+        (0.0, 20, 0.5),
+        (None, 9, None),
+    ]
+    page = " ".join(re.sub(r"<[^>]+>", " ", render(data)).split())
+    assert "9 0 100.0% 0.0% [0.0, 0.0]" in page
+    assert "Right No answer Missing media Accuracy Of the others" in page
+    assert "40 10 0.0% 20 25.0% [11.6, 38.4] 50.0% [30.0, 70.0] of 20" in page
+    assert "9 0 none asked 9 0.0% [0.0, 30.0] –" in page
+    assert "no answer is a share of what was asked." in page
+
+
 def test_what_the_video_and_voting_gain_is_that_of_the_results(tmp_path: Path, directories: Any) -> None:
     from vidground_core.report import render
 

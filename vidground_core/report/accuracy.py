@@ -42,10 +42,19 @@ def _results(folder: Path) -> list[Mapping[str, Any]]:
 
 def _split_scores(checkpoint: str, benchmark: Mapping[str, Any]) -> list[SplitScore]:
     return [
-        SplitScore(checkpoint, split, score["correct"], Estimate(score["accuracy"], *_interval(score), score["n"]), _no_answer(score))
+        _split_score(checkpoint, split, score)
         for split, score in benchmark["splits"].items()
         if score.get("n") and score.get("accuracy") is not None
     ]
+
+
+def _split_score(checkpoint: str, split: str, score: Mapping[str, Any]) -> SplitScore:
+    correct, accuracy = score["correct"], Estimate(score["accuracy"], *_interval(score), score["n"])
+    missing = int(score.get("missing_media") or 0)
+    found = score.get("with_media") or {}
+    seen = None if found.get("accuracy") is None else Estimate(found["accuracy"], *_interval(found), found["n"])
+    no_answer = None if missing == accuracy.n else _no_answer(score)
+    return SplitScore(checkpoint, split, correct, accuracy, no_answer, missing, seen if missing else accuracy)
 
 
 def _measures(checkpoint: str, benchmark: Mapping[str, Any]) -> Iterator[Measure]:

@@ -95,5 +95,6 @@ class BrowserWriter:
                 "decided": columns.decided,
                 "facets": [[facet.key, facet.title, facet.values, facet.counts] for facet in columns.facets()],
                 "framed": framed,
+                "media": self._media.met,
             }
         )

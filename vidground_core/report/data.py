@@ -142,13 +142,19 @@ class SetAsideReport:
 
 @dataclass(frozen=True, slots=True)
 class SplitScore:
-    """Accuracy of one checkpoint on one split; `no_answer` is the share of trials refused, unparsed or failed (counted as not right)."""
+    """Accuracy of one checkpoint on one split.
+
+    `no_answer` is the share of trials refused, unparsed or failed (counted as not right), None where nothing could be asked. The media of
+    `missing` questions are not there; `seen` is the accuracy on the others, None where there are none.
+    """
 
     checkpoint: str
     split: str
     correct: int
     accuracy: Estimate
-    no_answer: float
+    no_answer: float | None
+    missing: int = 0
+    seen: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ const BrowserPane = (() => {
     );
 
   const facts = (part, row, more) => {
-    const pairs = [["id", part.id[row]], ["kind", more.k], ["source", more.s], ["video", more.g], ["data set", named(part, row, "set")]];
+    const pairs = [["id", part.id[row]], ["kind", more.k], ["source", more.s], ["group", more.g], ["data set", named(part, row, "set")]];
     for (const [path, type, start, end] of more.m || []) {
       const span = start === null && end === null ? "" : `, ${start === null ? 0 : start} s to ${end === null ? "the end" : `${end} s`}`;
       pairs.push([type, `${path}${span}`]);
@@ -114,8 +114,12 @@ const BrowserPane = (() => {
 
   const framed = new Map(manifest.framed.map((key, number) => [JSON.stringify(key), number]));
   const framesBox = async (media) => {
-    const key = (media || []).map((medium) => framed.get(JSON.stringify(medium))).find((number) => number !== undefined);
-    if (key === undefined || !frameParts.length) return "";
+    if (!media || !media.length) return "";
+    const key = media.map((medium) => framed.get(JSON.stringify(medium))).find((number) => number !== undefined);
+    if (key === undefined || !frameParts.length) {
+      const held = framed.size ? `it holds those of ${count(framed.size)} of ${count(manifest.media)} videos and images` : "no video that was tried could be read where it was written";
+      return make("p", { class: "note" }, `The page has no frames of this question: ${held}. They would come from `, make("span", { dir: "auto" }, media[0][0]), ".");
+    }
     const pictures = (await loadKept(frameParts[0]))[key].filter((picture) => /^data:image\/webp;base64,[A-Za-z0-9+/=]+$/.test(picture));
     return make("div", { class: "frames" }, ...pictures.map((src, number) => make("img", { src, alt: `Frame ${number + 1} of ${pictures.length}, in order of time` })));
   };
@@ -135,7 +139,7 @@ const BrowserPane = (() => {
 
   // All that a part of the details holds of a question; `place` is its part of the list and its row there.
   const details = async (place, more) => [
-    await framesBox(more.m).catch(() => ""),
+    await framesBox(more.m).catch((error) => make("p", { class: "note" }, `The frames cannot be shown: ${error.message}.`)),
     more.d ? decisionBox(more.d) : "",
     more.v.length ? make("h4", { class: "hidden" }, "What each detector was shown and answered") : make("p", { class: "note" }, "No detector has judged it."),
     more.v.some((verdict) => verdict[6].some((line) => /\b(?:ABCD|BADC|BCDA)\b/.test(line)))

@@ -68,7 +68,9 @@
     );
     if (at(`browser-row-${active}`)) list.setAttribute("aria-activedescendant", `browser-row-${active}`);
     else list.removeAttribute("aria-activedescendant");
-    root.classList.toggle("empty", shown.length === 0);
+    const none = shown.length === 0 && loaded.length === lists.length;
+    root.classList.toggle("empty", none);
+    at("browser-none").hidden = !none;
   };
 
   const virtual = new VirtualCore.Virtualizer({
