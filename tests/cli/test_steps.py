@@ -111,6 +111,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(vg: Vg, tmp_path: Path) ->
     plan = vg("run", "--out", tmp_path / "r", "--dry-run", "--json").json
     assert set(plan["train"]) == {"full", "filtered"}
     assert all({"argv", "env", "files", "notes"} == set(arm) for arm in plan["train"].values())
+    assert plan["warnings"] == [], "data that earlier steps make is not missing"
     assert not (tmp_path / "r").exists()
 
 
@@ -130,7 +131,24 @@ def test_a_dry_run_of_a_training_on_gpus_says_what_memory_it_takes(vg: Vg, tmp_p
     )
     assert "note: memory, estimated: about " in done.out
     assert "accelerate.yaml:" in done.out
+    assert f"note: the questions of 'planted' are written to '{tmp_path / 't' / 'questions'}' first" in done.out
+    assert "does not exist" not in done.out + done.err
     assert not (tmp_path / "t").exists()
+
+
+def test_a_dry_run_says_what_the_worker_would_refuse(vg: Vg, tmp_path: Path) -> None:
+    options = ("--trainer", "trl-grpo", "--model", "nano", "--set", "trainer.preset=nano", "--set", "trainer.prompt=barre")
+    extra = ("--set", 'trainer.extra={"adam_beta": 0.9}')
+    plan = vg("train", "planted", *options, *extra, "--out", tmp_path / "t", "--dry-run", "--json").json
+    prompt, unknown = plan["warnings"]
+    assert prompt.startswith("unknown prompt 'barre'; did you mean 'bare'?")
+    assert unknown.startswith("extra: 'adam_beta' is no argument of TRL's GRPOConfig; did you mean 'adam_beta")
+
+
+def test_a_dry_run_knows_which_data_sets_there_are(vg: Vg, tmp_path: Path) -> None:
+    done = vg("train", "plantde:x", "--trainer", "trl-grpo", "--model", "nano", "--out", tmp_path / "t", "--dry-run")
+    assert done.code == 2
+    assert "did you mean 'planted'?" in done.err
 
 
 def test_kill_9_in_the_middle_of_detect_loses_and_repeats_nothing(tmp_path: Path, vg: Vg, detected: Path) -> None:

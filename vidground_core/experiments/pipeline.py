@@ -22,7 +22,7 @@ def plan_run(assembly: Assembly, out: Path) -> dict[str, Any]:
     check_detection(assembly)
     assembly.filters()
     arms = _requests(assembly, out)
-    plans = {arm: plan_training(request, assembly) for arm, request in arms.items()}
+    plans = {arm: plan_training(request, assembly, made_before=True) for arm, request in arms.items()}
     warnings = list(dict.fromkeys(warning for plan in plans.values() for warning in plan.pop("warnings")))
     return {"out": str(out), "settings": _resolved(assembly), "train": plans, "warnings": warnings}
 

@@ -62,12 +62,22 @@ def question_folder(path: Path) -> Path | None:
     return None
 
 
-def plan_training(request: TrainRequest, assembly: Assembly) -> dict[str, Any]:
-    """The object of `vg train --dry-run --json`: what would run, `notes` on it, and what is missing here (`warnings`). Writes nothing."""
+def plan_training(request: TrainRequest, assembly: Assembly, *, made_before: bool = False) -> dict[str, Any]:
+    """The object of `vg train --dry-run --json`: what would run, `notes` on it, and what is missing here (`warnings`). Writes nothing.
+
+    The questions of a data set that is no folder yet are written when the training starts, or `made_before` by another step, so their
+    folder is not missing. Raises InputError, ConfigError or UnknownComponentError for data that is neither.
+    """
     trainer, job = require_trainer(assembly), train_job(request, assembly)
     with blame("trainer", trainer.name, assembly.registry.origin("trainer", trainer.name)):
         plan, warnings = trainer.plan(job), trainer.check(job)
-    said = {"notes": list(plan.notes), "warnings": warnings}
+    notes = list(plan.notes)
+    if question_folder(Path(request.data)) is None:
+        warnings = [line for line in warnings if str(job.data) not in line]
+        if not made_before:
+            assembly.dataset(request.data)
+            notes.append(f"the questions of {request.data!r} are written to {str(job.data)!r} first")
+    said = {"notes": notes, "warnings": warnings}
     return {"argv": list(plan.argv), "env": dict(plan.env), "files": dict(plan.files), **said}
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from vidground_trl.checkpoints import cut_after, mark_complete, newest_complete, remove_incomplete, step_of
 
 
@@ -28,10 +30,37 @@ def test_the_newest_whole_checkpoint_by_number(tmp_path: Path) -> None:
 def test_half_written_ones_are_removed(tmp_path: Path) -> None:
     whole = checkpoint(tmp_path, 10)
     half = checkpoint(tmp_path, 20, whole=False)
-    assert remove_incomplete(tmp_path) == [half]
+    assert remove_incomplete(tmp_path) == [("checkpoint-20", "is not whole (the run broke while writing it)")]
     assert not half.exists()
     assert whole.exists()
     assert remove_incomplete(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "wrong"),
+    [
+        (lambda path: (path / "model.safetensors").write_bytes(b""), "is damaged (model.safetensors has 0 of 1 bytes)"),
+        (lambda path: (path / "deep" / "state.bin").unlink(), "is damaged (deep/state.bin is gone)"),
+        (lambda path: (path / "complete.json").write_text('{"step": 2'), "is damaged (its complete.json does not read)"),
+        (lambda path: (path / "complete.json").write_text("[]"), "is damaged (its complete.json does not read)"),
+    ],
+)
+def test_a_damaged_one_is_removed_and_the_one_before_taken(tmp_path: Path, damage: Callable[[Path], object], wrong: str) -> None:
+    older, newest = checkpoint(tmp_path, 10), checkpoint(tmp_path, 20, whole=False)
+    (newest / "deep").mkdir()
+    (newest / "deep" / "state.bin").write_bytes(b"state")
+    mark_complete(newest, 20)
+    assert newest_complete(tmp_path) == newest
+    damage(newest)
+    assert newest_complete(tmp_path) == older
+    assert remove_incomplete(tmp_path) == [("checkpoint-20", wrong)]
+    assert not newest.exists()
+
+
+def test_markers_of_earlier_versions_count(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, 10, whole=False)
+    (path / "complete.json").write_text('{"step": 10}')
+    assert newest_complete(tmp_path) == path
 
 
 def test_lines_after_the_step_and_a_torn_line_are_cut(tmp_path: Path) -> None:

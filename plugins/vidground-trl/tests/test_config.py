@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 from vidground_trl.config import PRESETS, Schedule, TRLGRPOConfig, problems, resolve, schedule
+from vidground_trl.options import PAPER
 
 from vidground_core import ConfigError
 from vidground_core.config import build
@@ -27,12 +30,31 @@ def test_what_is_set_overrides_the_preset_and_what_comes_out_is_stable() -> None
     assert TRLGRPOConfig.model_validate(resolve(config)) == config
 
 
+# Table 7 of the VidGround paper (arXiv 2604.05117), row by row, in our names; "temporal" and "length control" are on with Video-R1's values.
+TABLE_7: dict[str, Any] = {
+    **{"frames": 16, "min_pixels": 3136, "max_pixels": 501760, "max_prompt_tokens": 16384, "max_completion_length": 768},
+    **{"lr": 1e-6, "schedule": "cosine", "weight_decay": 0.01, "max_grad_norm": 5.0, "warmup_steps": 0},
+    **{"bf16": "on", "attention": "flash_attention_2", "gradient_checkpointing": True},
+    **{"beta": 0.04, "temperature": 1.0, "num_generations": 8, "epsilon": 0.2, "epsilon_high": None, "num_iterations": 1},
+    **{"loss_type": "dapo", "scale_rewards": "group", "importance_sampling_level": "token"},
+    **{"temporal_reward": 0.3, "length_reward": 0.2, "top_p": 1.0},
+}
+
+
 def test_the_paper_preset_is_table_7() -> None:
-    config = TRLGRPOConfig(preset="paper")
-    assert schedule(config, rows=10**5).steps == 700
-    assert (config.frames, config.min_pixels, config.max_pixels) == (16, 3136, 501760)
-    assert (config.lr, config.schedule, config.weight_decay, config.max_grad_norm) == (1e-6, "cosine", 0.01, 5.0)
-    assert (config.beta, config.temperature, config.num_generations, config.epsilon) == (0.04, 1.0, 8, 0.2)
+    config = TRLGRPOConfig(preset="paper", processes=8)
+    assert {name: getattr(config, name) for name in TABLE_7} == TABLE_7
+    # A batch of 1 on each of 8 devices without accumulation is 8 prompts an optimizer step; here each rollout passes by itself.
+    assert schedule(config, rows=10**5) == Schedule(steps=700, prompts=5600, rollouts=64, micro_batch=1, accumulation=8)
+    assert TABLE_7.keys() - {"warmup_steps", "epsilon_high", "num_iterations", "scale_rewards", "importance_sampling_level", "top_p"} <= (
+        PRESETS["paper"].keys()
+    ), "a value of the table does not hang on a default"
+
+
+def test_the_other_presets_of_the_paper_have_its_limits() -> None:
+    assert TRLGRPOConfig(preset="video-r1").max_prompt_tokens == 16384
+    assert PAPER["max_prompt_tokens"] == 16384
+    assert TRLGRPOConfig().max_prompt_tokens == 0
 
 
 def test_the_nano_preset_rewards_the_option_text_alone() -> None:

@@ -111,21 +111,31 @@ def test_blind_answers_are_greedy_and_need_no_batch(answering: Path, videos: lis
     def text(each: Any) -> str:
         return instruct(each, prompt=config.prompt, answer_format=config.answer_format, accuracy=config.accuracy)
 
-    together, alone = (BlindAnswers(model, processor, config, text=text) for _ in range(2))
+    together = BlindAnswers(model, processor, config, text=text, out=tmp_path)
+    alone = BlindAnswers(model, processor, config, text=text)
     reasons = together.reasons(questions)
     assert [bool(reason) for reason in reasons] == [together.texts[each.id] == each.answer for each in questions]
-    assert together.right == 1
+    assert sum(map(bool, reasons)) == 1
     assert next(filter(None, reasons)).startswith("the model's answer without the video is right: '")
     assert [reason for each in questions for reason in alone.reasons([each])] == reasons
-    together.write(tmp_path)
     assert read_answers(tmp_path) == together.texts == alone.texts
+
+    # Broken while it wrote: the torn line goes, what stands there is not asked again.
+    with (tmp_path / "blind.jsonl").open("a") as file:
+        file.write('{"id": "q4", "ans')
+    resumed = BlindAnswers(model, processor, config, text=text, out=tmp_path)
+    assert resumed.texts == together.texts
+    resumed._answers = lambda questions: pytest.fail("asked again")  # type: ignore[method-assign,assignment,return-value]
+    assert resumed.reasons(questions) == reasons
+    assert len(lines(tmp_path / "blind.jsonl")) == 4
 
 
 def test_a_set_without_pairs_is_refused(job: TrainJob, table: Callable[[list[Any]], Path], videos: list[Path], answering: Path) -> None:
-    from vidground_trl.rows import select
+    from vidground_trl.rows import examiner, select
 
+    right = examiner(trainer().config, also=lambda questions: ["it is right"] * len(questions))
     with pytest.raises(InputError, match=r"none of 12 questions can be trained on; the first: 'q\d+': it is right"):
-        select(job.data, trainer().config, seed=0, also=lambda questions: ["it is right"] * len(questions))
+        select(job.data, trainer().config, seed=0, examine=right)
 
 
 def test_it_is_found_by_its_entry_point() -> None:

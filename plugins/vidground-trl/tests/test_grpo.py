@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,11 +13,14 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from vidground_trl.checkpoints import newest_complete
 from vidground_trl.grpo import TRLGRPO, TRLGRPOConfig
+from vidground_trl.job import RUNS, loaded
 from vidground_trl.trainer import KEEP_MEMORY
 
 from vidground_core import InputError, MissingBackendError, TrainJob, TrainResult
 from vidground_core.models import resolve_model
+from vidground_core.plugins import load_registry
 
 from .broken_runs import equal, interrupt_at, kill_at, lines, weights
 from .conftest import question
@@ -52,9 +57,14 @@ def test_training_and_resuming(job: TrainJob, tmp_path: Path) -> None:
     half = broken.out / "checkpoints" / f"checkpoint-{STEPS + 90}"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
+    # The newest whole one was damaged since: the one before is gone on from.
+    damaged = newest_complete(broken.out / "checkpoints")
+    assert damaged is not None
+    os.truncate(damaged / "model.safetensors", 1000)
     resumed = trainer().train(broken)
     log = (broken.out / "train.log").read_text()
     assert f"{half.name} is not whole" in log
+    assert f"{damaged.name} is damaged (model.safetensors has 1,000 of " in log
     assert "vidground: resuming from checkpoint-" in log
     assert not half.exists()
     assert equal(resumed.checkpoint, unbroken.checkpoint)
@@ -233,6 +243,28 @@ def test_check_looks_for_the_reward_and_for_the_packages_of_the_options(job: Tra
     assert found.startswith(f"the package 'deepspeed' is not installed for {sys.executable}; run: {sys.executable} -m pip install")
     (found,) = trainer(parallel="fsdp2").check(job)
     assert found.startswith("parallel = 'fsdp2' shards the model over processes, but processes = 1")
+
+
+def test_check_says_what_the_worker_would_refuse(job: TrainJob) -> None:
+    (found,) = trainer(prompt="barre").check(job)
+    assert found.startswith("unknown prompt 'barre'; did you mean 'bare'?")
+    extra = {"use_vllm": True, "learning_rate": 1.0, "adam_beta": 0.9, "adam_beta2": 0.9, "output_dir": "x"}
+    vllm, ours, unknown, fixed = trainer(extra=extra).check(job)
+    assert vllm.startswith("extra: 'use_vllm' corrupts rollouts with images and video in trl 1.16")
+    assert ours == "extra: 'learning_rate' is set by the option 'lr' of trl-grpo; set that instead."
+    assert re.fullmatch(r"extra: 'adam_beta' is no argument of TRL's GRPOConfig; did you mean 'adam_beta[12]'\?\.", unknown)
+    assert fixed == "extra: 'output_dir' is fixed by trl-grpo; leave it out."
+
+
+def test_where_trl_cannot_be_asked_its_package_is_missing_and_no_more(job: TrainJob) -> None:
+    expected = "python = '/no/python' is no interpreter that runs here (FileNotFoundError); give the path of one."
+    assert trainer(python="/no/python", extra={"adam_beta": 1}).check(job) == [expected]
+
+
+@pytest.mark.parametrize("name", list(RUNS))
+def test_check_asks_for_the_arguments_of_the_class_that_is_used(name: str) -> None:
+    made = load_registry(restrict="trl").get("trainer", name)
+    assert made.arguments == loaded(RUNS[name]).arguments_type.__name__
 
 
 def test_a_plan_for_gpus_says_what_memory_they_need(tmp_path: Path) -> None:

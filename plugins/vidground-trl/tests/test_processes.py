@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def sharded(plan: TrainPlan, as_planned: TrainPlan) -> tuple[list[str], dict[str
 @pytest.mark.slow
 def test_shared_and_sharded_training_are_the_same(job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "briefness.py").write_text(REWARD)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     changes: dict[str, Any] = {"rewards": "briefness:brief", "report_to": ["tensorboard"], "python": another_interpreter(tmp_path)}
     made = trainer(**changes)
     result = made.train(job)
@@ -85,7 +86,12 @@ def test_shared_and_sharded_training_are_the_same(job: TrainJob, tmp_path: Path,
         Path(path).write_text(text, encoding="utf-8")
     done = subprocess.run(argv, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "sharded weights are not looked at after training" in done.stdout
+    # The checkpoint of sharded weights is looked at, and gives what the weights gave that were not.
+    looks = [json.loads((folder / "video_check.json").read_text()) for folder in (job.out, out)]
+    assert looks[0]["questions"] == looks[1]["questions"]
+    for name, value in looks[0]["after"].items():
+        assert looks[1]["after"][name] == pytest.approx(value, abs=1e-3), name
+    assert json.loads((out / "result.json").read_text())["metrics"]["video/loss_right"] == looks[1]["after"]["loss_right"]
     one, other = weights(result.checkpoint), weights(out / "checkpoint")
     assert one.keys() == other.keys()
     for name, value in one.items():
@@ -132,7 +138,7 @@ def test_gpus_that_are_missing_are_counted() -> None:
 @pytest.mark.slow
 def test_a_reward_that_fails_ends_the_training_with_its_name(job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "failing.py").write_text("def reward(completion, row):\n    raise KeyError('lost')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(WorkerError, match=r"rewards = 'failing:reward' failed on row 'q\d+': KeyError: 'lost' \(log: "):
         trainer(processes=1, rewards="failing:reward", video_check=0).train(job)

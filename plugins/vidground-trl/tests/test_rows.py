@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from vidground_trl import rows as rows_module
 from vidground_trl.config import TRLGRPOConfig
-from vidground_trl.rows import clips_of, pick, read_selection, select, write_selection
+from vidground_trl.examined import ExaminedLog
+from vidground_trl.rows import clips_of, examiner, pick, read_selection, select, write_selection
 
 from vidground_core import InputError, Media, Question
 
@@ -23,7 +25,7 @@ def test_the_order_is_that_of_the_seed(table: Write, videos: list[Path]) -> None
     assert sorted(first.order) == list(range(12))
     assert select(folder, CONFIG, seed=1)[0] == first
     assert select(folder, CONFIG, seed=2)[0].order != first.order
-    assert select(folder, CONFIG, seed=1, threads=3)[0] == first
+    assert select(folder, CONFIG, seed=1, examine=examiner(CONFIG, threads=3))[0] == first
 
 
 def test_more_prompts_than_rows_go_through_the_rows_again_evenly(table: Write, videos: list[Path]) -> None:
@@ -114,3 +116,65 @@ def test_rows_that_no_answer_could_be_right_for_are_set_aside(table: Write, vide
     assert [(row.id, row.reason) for row in aside] == [
         ("q1", "no answer to it could be right: it has neither options nor an open-ended kind")
     ]
+
+
+def broken_rows(videos: list[Path], folder: Path) -> list[Question]:
+    """Twenty rows, every fifth of which has no file."""
+    return [question(number, folder / f"gone{number}.mp4" if number % 5 == 0 else videos[number % 6]) for number in range(20)]
+
+
+def test_a_broken_selection_goes_on_where_it_was_and_chooses_the_same(
+    table: Write, videos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = table(broken_rows(videos, tmp_path))
+    config = CONFIG.model_copy(update={"prompts": 15})
+    whole, aside = select(folder, config, seed=5)
+    assert aside
+    monkeypatch.setattr(rows_module, "TOGETHER", 4)
+    asked: list[str] = []
+
+    def breaking(questions: Sequence[Question]) -> list[str]:
+        if len(asked) >= 8:
+            raise KeyboardInterrupt
+        return keeping(questions)
+
+    def keeping(questions: Sequence[Question]) -> list[str]:
+        asked.extend(each.id for each in questions)
+        return examiner(config)(questions)
+
+    with pytest.raises(KeyboardInterrupt):
+        select(folder, config, seed=5, examine=breaking, log=ExaminedLog(tmp_path))
+    assert (tmp_path / "examined.jsonl").read_text().count("\n") == len(asked) == 8
+    resumed = select(folder, config, seed=5, examine=keeping, log=ExaminedLog(tmp_path))
+    assert resumed == (whole, aside)
+    assert len(asked) == len(set(asked)), "no question is looked at twice"
+    assert select(folder, config, seed=5, examine=breaking, log=ExaminedLog(tmp_path)) == (whole, aside)
+
+
+def test_a_question_that_stands_elsewhere_now_is_looked_at_again(table: Write, videos: list[Path], tmp_path: Path) -> None:
+    log = ExaminedLog(tmp_path)
+    log.add([0, 1], [question(0), question(7)], ["it was bad", "it was bad"])
+    log = ExaminedLog(tmp_path)
+    assert [log.known(place, question(place)) for place in (0, 1, 2)] == [True, False, False]
+    selection, aside = select(table([question(0, videos[0]), question(1, videos[1])]), CONFIG, seed=0, log=log)
+    assert (set(selection.order), aside) == ({0, 1}, [])
+
+
+def test_an_order_that_does_not_read_is_none(table: Write, tmp_path: Path) -> None:
+    for text in ('{"order": [1, 2', "[]", '{"order": [0]}', "", "\x00\x00"):
+        (tmp_path / "order.json").write_text(text)
+        assert read_selection(tmp_path) is None
+
+
+def test_what_is_usable_otherwise_is_asked_for_more_reasons(table: Write, videos: list[Path], tmp_path: Path) -> None:
+    folder = table(broken_rows(videos, tmp_path))
+    asked: list[str] = []
+
+    def also(questions: Sequence[Question]) -> list[str]:
+        asked.extend(each.id for each in questions)
+        return ["it is seven" if each.id == "q7" else "" for each in questions]
+
+    _, aside = select(folder, CONFIG, seed=0, examine=examiner(CONFIG, also=also))
+    assert {row.id for row in aside} == {"q0", "q5", "q10", "q15", "q7"}
+    assert {row.reason for row in aside if row.id == "q7"} == {"it is seven"}
+    assert set(asked) == {f"q{number}" for number in range(20) if number % 5}

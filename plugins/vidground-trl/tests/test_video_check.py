@@ -97,11 +97,30 @@ def test_the_check_is_off_where_it_is_not_wanted_or_there_is_nothing_to_exchange
     assert said() == ["whether the model sees the video is not checked: there are no two questions with different videos"]
 
 
-def test_sharded_weights_are_not_looked_at_and_it_says_what_does(check: Any, videos: list[Path], model: Any, said: Said) -> None:
+def test_of_sharded_weights_the_saved_checkpoint_is_looked_at(
+    check: Any, videos: list[Path], model: Any, said: Said, tmp_path: Path
+) -> None:
     found = check([question(number, videos[number % 6]) for number in range(3)])
-    assert found.after(trainer(model, is_fsdp_enabled=True)) == {}
+    found.before(trainer(model))
+    metrics = found.after_sharded(trainer(None, is_fsdp_enabled=True), lambda: model)
+    assert said()[1].startswith("2 held-out questions, after training: accuracy ")
+    written = json.loads((tmp_path / "video_check.json").read_text())
+    assert written["before"] == written["after"]
+    assert metrics["video/accuracy_gap"] == written["after"]["accuracy_gap"]
+
+
+def test_what_cannot_be_looked_at_is_said_with_what_does(check: Any, videos: list[Path], said: Said) -> None:
+    found = check([question(number, videos[number % 6]) for number in range(3)])
+
+    def too_large() -> Any:
+        raise torch.OutOfMemoryError
+
+    assert found.after_sharded(trainer(None, is_fsdp_enabled=True), too_large) == {}
+    assert found.after_sharded(trainer(None), too_large) == {}
+    rest = "is not looked at after training; `vg eval --changed mismatched` on the checkpoint measures the same gap"
     assert said() == [
-        "sharded weights are not looked at after training; `vg eval --changed mismatched` on the checkpoint measures the same gap"
+        f"the checkpoint does not fit beside the training's own memory and {rest}",
+        f"what deepspeed-zero3 has sharded {rest}",
     ]
 
 

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import fcntl
+import re
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +17,11 @@ from vidground_trl.config import TRLGRPOConfig
 from vidground_trl.grpo_run import GRPORun
 from vidground_trl.job import WorkerJob
 
-from vidground_core import ConfigError, InputError
+from vidground_core import ConfigError, InputError, Question
+from vidground_core.models import resolve_model
+
+from .broken_runs import lines
+from .conftest import question
 
 
 def run(tmp_path: Path, model: str = "nano", **options: object) -> GRPORun:
@@ -76,3 +85,61 @@ def test_a_second_worker_in_the_same_directory_is_refused(tmp_path: Path, monkey
             pass
     with worker.only_one(tmp_path):
         assert (tmp_path / "worker.lock").exists()
+
+
+def test_weights_in_bfloat16_alone_are_refused_by_the_worker_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="weights = 'bfloat16' under parallel = 'ddp' leaves no float32 weights"):
+        run(tmp_path, weights="bfloat16")
+
+
+def test_weights_that_do_not_read_are_named(tmp_path: Path) -> None:
+    shutil.copytree(resolve_model("nano"), tmp_path / "torn")
+    path = tmp_path / "torn" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"the weights in .*torn do not read \(.*\); remove that folder, or get it again"):
+        run(tmp_path, str(tmp_path / "torn")).load(None)
+
+
+def test_a_damaged_order_is_made_anew_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: Callable[[list[Question]], Path], videos: list[Path]
+) -> None:
+    job = WorkerJob(table([question(number, videos[number]) for number in range(4)]), "nano", 0, TRLGRPOConfig(preset="nano"))
+    first = GRPORun(job, tmp_path)._selection()
+    whole = (tmp_path / "order.json").read_text()
+    (tmp_path / "order.json").write_text(whole[: len(whole) // 2])
+    (tmp_path / "examined.jsonl").unlink()
+    assert GRPORun(job, tmp_path)._selection() == first
+    assert (tmp_path / "order.json").read_text() == whole
+    assert "vidground: order.json does not read and is made anew" in capsys.readouterr().out
+
+
+def test_another_process_takes_the_order_that_the_first_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Callable[[list[Question]], Path], videos: list[Path]
+) -> None:
+    options = TRLGRPOConfig(preset="nano", processes=2)
+    job = WorkerJob(table([question(number, videos[number]) for number in range(4)]), "nano", 0, options)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    first = GRPORun(job, tmp_path)
+    monkeypatch.setenv("RANK", "1")
+    second = GRPORun(job, tmp_path)
+    monkeypatch.setattr(second, "choose", lambda: pytest.fail("it chooses by itself"))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(second._selection)
+        time.sleep(0.2)
+        assert not waiting.done()
+        assert first._selection() == waiting.result(timeout=60)
+
+
+def test_prompts_that_are_too_long_are_set_aside_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: Callable[[list[Question]], Path], videos: list[Path]
+) -> None:
+    rows = [question(number, videos[number]) for number in range(4)]
+    rows += [question(4, *videos), question(5, tmp_path / "gone.mp4"), question(6, text="what color is the square " * 40 + "?")]
+    job = WorkerJob(table(rows), resolve_model("nano"), 0, TRLGRPOConfig(preset="nano", frames=4, prompts=0, max_prompt_tokens=50))
+    found = GRPORun(job, tmp_path)._selection()
+    assert (set(found.order), found.set_aside) == ({0, 1, 2, 3}, 3)
+    reasons = {row["id"]: row["reason"] for row in lines(tmp_path / "set_aside.jsonl")}
+    assert re.fullmatch(r"its prompt takes \d+ tokens, more than max_prompt_tokens = 50", reasons["q4"])
+    assert "does not exist" in reasons["q5"]
+    assert reasons["q6"].startswith("its prompt takes ")
+    assert "3 questions set aside" in capsys.readouterr().out

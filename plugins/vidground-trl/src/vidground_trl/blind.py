@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +11,45 @@ import torch
 
 from vidground_core import Question
 from vidground_trl.booking import unsampled_tokens
+from vidground_trl.examined import append_lines, whole_lines
 from vidground_trl.rewards import RewardRow, strict
-from vidground_trl.rows import write_whole
 
 FILE = "blind.jsonl"
 # Questions answered at once, and the reward from which on an open-ended answer counts as right.
 ROWS, RIGHT = 32, 0.5
+# How the reason begins why no pair is made of a question.
+RIGHT_ANSWER = "the model's answer without the video is right:"
 
 
 class BlindAnswers:
     """Greedy answers of `model` to the text of a question alone, asked as in training; `processor` is the model's own.
 
-    `texts` holds the answers so far by question id.
+    `texts` holds the answers so far by question id; with `out` they are written to its `blind.jsonl` as they come (rows of "id" and
+    "answer"), and those that stand there are not asked for again.
     """
 
-    def __init__(self, model: Any, processor: Any, config: Any, *, text: Callable[[Question], str]) -> None:
+    def __init__(self, model: Any, processor: Any, config: Any, *, text: Callable[[Question], str], out: Path | None = None) -> None:
         self._model, self._processor, self._config, self._text = model.eval(), processor, config, text
         self._unsampled = unsampled_tokens(model, processor.tokenizer)
-        self.texts: dict[str, str] = {}
-        self.right = 0
+        self._file = None if out is None else out / FILE
+        self.texts: dict[str, str] = {} if self._file is None else {row["id"]: row["answer"] for row in whole_lines(self._file)}
 
     def reasons(self, questions: Sequence[Question]) -> list[str]:
         """Why no pair can be made of each question: its blind answer is right. Empty where it is wrong."""
         found = []
         for start in range(0, len(questions), ROWS):
             block = questions[start : start + ROWS]
-            for question, answer in zip(block, self._answers(block), strict=True):
-                self.texts[question.id] = answer
-                right = self._is_right(answer, question)
-                self.right += right
-                found.append(f"the model's answer without the video is right: {answer!r}" if right else "")
+            if not all(question.id in self.texts for question in block):
+                self._keep({question.id: answer for question, answer in zip(block, self._answers(block), strict=True)})
+            for question in block:
+                answer = self.texts[question.id]
+                found.append(f"{RIGHT_ANSWER} {answer!r}" if self._is_right(answer, question) else "")
         return found
+
+    def _keep(self, answers: Mapping[str, str]) -> None:
+        self.texts |= answers
+        if self._file is not None:
+            append_lines(self._file, [json.dumps({"id": name, "answer": text}, ensure_ascii=False) for name, text in answers.items()])
 
     def _is_right(self, answer: str, question: Question) -> bool:
         forms = (self._config.accuracy, self._config.answer_format)
@@ -58,11 +66,6 @@ class BlindAnswers:
         whole = self._model.generate(**inputs, **limits, do_sample=False, temperature=None, top_p=None, top_k=None)
         answers = tokenizer.batch_decode(whole[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return [answer.strip() for answer in answers]
-
-    def write(self, out: Path) -> None:
-        """All answers, as `blind.jsonl`: rows of "id" and "answer"."""
-        rows = ({"id": name, "answer": answer} for name, answer in self.texts.items())
-        write_whole(out / FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_answers(out: Path) -> dict[str, str]:

@@ -49,6 +49,7 @@ class TRLDPO(WorkerTrainer[TRLDPOConfig]):
     """
 
     name: ClassVar[str] = "trl-dpo"
+    arguments: ClassVar[str] = "DPOConfig"
     version: ClassVar[str] = "1"
     Config = TRLDPOConfig
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import DPOConfig, DPOTrainer
 
 from vidground_core import Question, SetAside
-from vidground_trl.blind import BlindAnswers, read_answers
+from vidground_trl.blind import RIGHT_ANSWER, BlindAnswers, read_answers
 from vidground_trl.booking import unbook
 from vidground_trl.collate import PairCollator
+from vidground_trl.loading import check_architecture
 from vidground_trl.lora import adapters
 from vidground_trl.recording import Recorder, say
-from vidground_trl.rows import Selection, select
+from vidground_trl.rows import Selection
 from vidground_trl.run import Setting
 from vidground_trl.targets import target
 from vidground_trl.teaching import TeachingRun
@@ -30,15 +30,15 @@ class DPORun(TeachingRun):
         """Rows that can be shown and that the start checkpoint does not answer without their videos; its answers go to `blind.jsonl`."""
         config = self.config
         trust = {"trust_remote_code": config.trust_remote_code}
-        self.check_architecture()
+        check_architecture(self.job)
         model = AutoModelForImageTextToText.from_pretrained(self.job.model, dtype=config.weights, **trust)
         if not self.cpu:
             model.to("cuda")
-        blind = BlindAnswers(model, AutoProcessor.from_pretrained(self.job.model, **trust), config, text=self.text)
-        found = select(self.job.data, config, seed=self.job.seed, threads=torch.get_num_threads(), also=blind.reasons)
-        blind.write(self.out)
-        say(f"{blind.right} of {len(blind.texts)} questions are answered right without the video: no pair is made of them")
-        return found
+        blind = BlindAnswers(model, AutoProcessor.from_pretrained(self.job.model, **trust), config, text=self.text, out=self.out)
+        found, aside = self.select(blind.reasons)
+        right = sum(row.reason.startswith(RIGHT_ANSWER) for row in aside)
+        say(f"{right} of {len(blind.texts)} questions are answered right without the video: no pair is made of them")
+        return found, aside
 
     def row(self, question: Question) -> dict[str, Any]:
         """Prompt, chosen and rejected answer."""

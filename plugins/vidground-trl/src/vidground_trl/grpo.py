@@ -16,6 +16,7 @@ class TRLGRPO(WorkerTrainer[TRLGRPOConfig]):
     """
 
     name: ClassVar[str] = "trl-grpo"
+    arguments: ClassVar[str] = "GRPOConfig"
     version: ClassVar[str] = "1"
     Config = TRLGRPOConfig
 

@@ -12,6 +12,8 @@ from typing import Any
 FORMAT = 1
 # Set to "1" for a worker whose standard input is held open by its parent for as long as that lives.
 PARENT_PIPE = "VIDGROUND_PARENT_PIPE"
+# How many threads a run may use, where the user limits them; what a launcher sets in its place limits each process.
+THREADS = "VIDGROUND_THREADS"
 # A worker.json that names no trainer is of the first one there was.
 FIRST = "trl-grpo"
 # By trainer: the class of its options, and the class that runs it in the worker.

@@ -18,6 +18,9 @@ class MediaOptions(TrainerConfig):
     prefetch: int = Field(
         1, ge=0, description="Steps ahead for which threads make videos ready, in cache_mb more; 0: none. A CPU run needs threads = 2."
     )
+    max_prompt_tokens: int = Field(
+        0, ge=0, description="Rows whose prompt takes more tokens, those of media among them, are set aside, never cut; 0 for no limit."
+    )
 
 
 def threads_ahead(prefetch: int, *, cpu: bool, threads: int, cores: int) -> int:

@@ -23,6 +23,7 @@ _PAPER = (
         "frames",
         "min_pixels",
         "max_pixels",
+        "max_prompt_tokens",
     ),
     *("accuracy", "gradient_checkpointing", "bf16", "weights", "attention"),
 )

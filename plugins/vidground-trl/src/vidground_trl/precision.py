@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from vidground_core import ConfigError
+
 
 def keeps_float32(config: Any) -> bool:
     """Whether what the optimizer changes is float32, with these options.
@@ -30,3 +32,9 @@ def precision_problems(config: Any) -> list[str]:
         "are smaller than half the distance between two numbers of bfloat16 and are rounded away; set weights to float32 and bf16 to "
         "on, or parallel to fsdp2 or deepspeed-zero2, which keep float32 weights beside, or train adapters (lora_r)."
     ]
+
+
+def refuse_rounding(config: Any) -> None:
+    """Raises ConfigError for what `precision_problems` finds."""
+    for found in precision_problems(config):
+        raise ConfigError(found)

@@ -122,7 +122,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         say(f"step {state.global_step}/{state.max_steps}: {self._headline(logs)}")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Called when all files of a checkpoint are written."""
+        """Called when this process has written its files of a checkpoint, which is whole once all have."""
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
         if state.is_world_process_zero:
             mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
 

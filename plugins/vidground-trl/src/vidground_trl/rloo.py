@@ -58,6 +58,7 @@ class TRLRLOO(WorkerTrainer[TRLRLOOConfig]):
     """
 
     name: ClassVar[str] = "trl-rloo"
+    arguments: ClassVar[str] = "RLOOConfig"
     version: ClassVar[str] = "1"
     Config = TRLRLOOConfig
 

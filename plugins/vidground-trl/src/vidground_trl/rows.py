@@ -15,6 +15,7 @@ from vidground_core import Clip, InputError, MediaError, Question, SetAside
 from vidground_core.media import load_clip
 from vidground_core.tables import count, read
 from vidground_trl.config import TRLGRPOConfig
+from vidground_trl.examined import ExaminedLog
 from vidground_trl.rewards import unrewardable
 
 PLACEHOLDERS = ("<|video_pad|>", "<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
@@ -31,6 +32,10 @@ class Selection:
 
 Reasons = Callable[[Sequence[Question]], list[str]]
 """Why each of some questions cannot be trained on, empty where it can."""
+Look = Callable[[Question], str]
+"""Why what is shown of a question cannot be trained on, empty where it can."""
+# Questions examined at once: what is found of them is kept before the next are looked at. Whole batches of blind answers.
+TOGETHER = 256
 
 
 def clips_of(question: Question, config: TRLGRPOConfig) -> tuple[Clip, ...]:
@@ -47,15 +52,17 @@ def pick(folder: Path, places: Collection[int]) -> dict[int, Question]:
 
 
 def select(
-    folder: Path, config: TRLGRPOConfig, *, seed: int, threads: int = 1, also: Reasons | None = None
+    folder: Path, config: TRLGRPOConfig, *, seed: int, examine: Reasons | None = None, log: ExaminedLog | None = None
 ) -> tuple[Selection, list[SetAside]]:
     """Chooses the rows of a run by seed and lists those that cannot be used: media that do not decode, vision tokens in a text, answers
     that no reply could match.
 
     All media that will be shown are decoded once here, so that nothing is found out in the middle of training. A run for fewer prompts
     than there are rows takes the first usable of a permutation; one for more goes on with another permutation. Raises InputError where
-    no row is left. `also` is asked for the reasons against rows that are usable otherwise.
+    no row is left. `examine` finds what speaks against rows, as an `examiner` does; what is in `log` is not examined again, and what is
+    found goes there.
     """
+    examine = examine or examiner(config)
     rows = count(folder)
     if not rows:
         raise InputError(f"{folder}: no questions to train on; expected part-*.parquet with at least one row")
@@ -71,17 +78,23 @@ def select(
         block = permuted[seen : seen + wanted - len(usable)]
         seen += len(block)
         questions = pick(folder, block)
-        found = reasons([questions[place] for place in block], config, threads)
-        if also is not None:
-            open_places = [place for place, reason in zip(block, found, strict=True) if not reason]
-            more = iter(also([questions[place] for place in open_places]))
-            found = [reason or next(more) for reason in found]
+        parts = [block[start : start + TOGETHER] for start in range(0, len(block), TOGETHER)]
+        found = [reason for part in parts for reason in _examined(part, questions, examine, log)]
         usable += [place for place, reason in zip(block, found, strict=True) if not reason]
         aside += [SetAside(str(folder), place, why, questions[place].id) for place, why in zip(block, found, strict=True) if why]
     if not usable:
         raise InputError(f"{folder}: none of {rows} questions can be trained on; the first: {aside[0].id!r}: {aside[0].reason}")
     order = _order(usable, config, seed)
     return Selection(tuple(order), len(usable), len(aside)), aside
+
+
+def _examined(places: Sequence[int], questions: Mapping[int, Question], examine: Reasons, log: ExaminedLog | None) -> list[str]:
+    asked = [questions[place] for place in places]
+    if log is None:
+        return examine(asked)
+    if not all(log.known(place, question) for place, question in zip(places, asked, strict=True)):
+        log.add(places, asked, examine(asked))
+    return [log.reason(place) for place in places]
 
 
 def _order(usable: Sequence[int], config: TRLGRPOConfig, seed: int) -> list[int]:
@@ -94,15 +107,39 @@ def _order(usable: Sequence[int], config: TRLGRPOConfig, seed: int) -> list[int]
     return order[: batches * config.prompts_per_step]
 
 
-def reasons(questions: Sequence[Question], config: TRLGRPOConfig, threads: int = 1) -> list[str]:
-    """Why each question cannot be trained on, empty where it can: what is shown of its media is decoded."""
-    distinct = list(dict.fromkeys((clip.path, clip) for question in questions for clip in clips_of(question, config)))
+def examiner(config: TRLGRPOConfig, *, threads: int = 1, look: Look | None = None, also: Reasons | None = None) -> Reasons:
+    """Finds why questions cannot be trained on; `also` is asked for the reasons against those that are usable otherwise.
+
+    `look` makes all that is shown of a question, in several threads at once; without it every clip of its media is decoded.
+    """
+
+    def examine(questions: Sequence[Question]) -> list[str]:
+        found = reasons(questions, config, threads, look)
+        if also is None:
+            return found
+        more = iter(also([question for question, reason in zip(questions, found, strict=True) if not reason]))
+        return [reason or next(more) for reason in found]
+
+    return examine
+
+
+def reasons(questions: Sequence[Question], config: TRLGRPOConfig, threads: int = 1, look: Look | None = None) -> list[str]:
+    """Why each question cannot be trained on, empty where it can; `look` as in `examiner`."""
+    found = [_reason_of_text(question, config) for question in questions]
+    sound = [question for question, reason in zip(questions, found, strict=True) if not reason]
     with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip(distinct, pool.map(_decoding_problem, (clip for _, clip in distinct)), strict=True))
-    return [_reason(question, config, found) for question in questions]
+        if look is not None:
+            seen = list(pool.map(look, sound))
+        else:
+            clips = [clips_of(question, config) for question in sound]
+            distinct = list(dict.fromkeys((clip.path, clip) for shown in clips for clip in shown))
+            broken = dict(zip(distinct, pool.map(_decoding_problem, (clip for _, clip in distinct)), strict=True))
+            seen = [next((broken[clip.path, clip] for clip in shown if broken[clip.path, clip]), "") for shown in clips]
+    more = iter(seen)
+    return [reason or next(more) for reason in found]
 
 
-def _reason(question: Question, config: TRLGRPOConfig, found: Mapping[tuple[str, Clip], str]) -> str:
+def _reason_of_text(question: Question, config: TRLGRPOConfig) -> str:
     hopeless = unrewardable(question, config.accuracy) if hasattr(config, "rewards") else ""
     if hopeless:
         return f"no answer to it could be right: {hopeless}"
@@ -110,7 +147,7 @@ def _reason(question: Question, config: TRLGRPOConfig, found: Mapping[tuple[str,
     for token in PLACEHOLDERS:
         if token in text:
             return f"the text holds the vision token {token!r}, which would claim pixels that are not there"
-    return next((found[clip.path, clip] for clip in clips_of(question, config) if found[clip.path, clip]), "")
+    return ""
 
 
 def _decoding_problem(clip: Clip) -> str:
@@ -131,12 +168,15 @@ def write_selection(out: Path, selection: Selection, aside: Iterable[SetAside]) 
 
 
 def read_selection(out: Path) -> Selection | None:
-    """The selection of an earlier, broken run of the same settings; None where there is none."""
+    """The selection of an earlier, broken run of the same settings; None where there is none, or none that is whole."""
     path = out / "order.json"
     if not path.is_file():
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return Selection(tuple(values["order"]), values["usable"], values["set_aside"])
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Selection(tuple(values["order"]), values["usable"], values["set_aside"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def write_whole(path: Path, text: str) -> None:

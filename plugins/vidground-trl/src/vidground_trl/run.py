@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,27 +16,34 @@ import torch
 import transformers
 from accelerate import PartialState  # type: ignore[import-untyped]
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PrinterCallback
+from transformers import AutoProcessor, PrinterCallback
 
-from vidground_core import Clip, ConfigError, InputError, Question, SetAside
+from vidground_core import Clip, ConfigError, Question, SetAside
 from vidground_trl.ahead import Ahead
 from vidground_trl.arguments import refuse_unknown
-from vidground_trl.booking import SUPPORTED, BookingProcessor, MediaStore, unbook
+from vidground_trl.booking import BookingProcessor, MediaStore, unbook
 from vidground_trl.checkpoints import cut_after, newest_complete, remove_incomplete, step_of
 from vidground_trl.config import Schedule
+from vidground_trl.examined import ExaminedLog
 from vidground_trl.job import WorkerJob
-from vidground_trl.lora import whole
+from vidground_trl.launched import rank, started, threads, waited_for
+from vidground_trl.loading import check_architecture, load_model
 from vidground_trl.media_options import threads_ahead
+from vidground_trl.precision import refuse_rounding
 from vidground_trl.process import INTERRUPTED
+from vidground_trl.prompt_lengths import PromptLengths
 from vidground_trl.recording import Interruption, Recorder, say
-from vidground_trl.rows import Selection, pick, read_selection, select, write_selection, write_whole
-from vidground_trl.sharing import gathered, refuse_other_processes
+from vidground_trl.rows import Look, Reasons, Selection, examiner, pick, read_selection, select, write_selection, write_whole
+from vidground_trl.saving import save
+from vidground_trl.sharing import gathered, is_sharded, refuse_other_processes
 from vidground_trl.video_check import VideoCheck
 
 # Options that TRL has under the same name.
 SAME_NAME = (
     *("warmup_steps", "weight_decay", "max_grad_norm", "save_steps", "logging_steps", "gradient_checkpointing", "trust_remote_code"),
 )
+# Seconds that processes wait for one another, unless `extra` says ddp_timeout.
+PATIENCE = 2 * 3600
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,9 @@ class Run(ABC):
         self.cpu = self.config.device == "cpu" or not torch.cuda.is_available()
         if self.config.device == "cuda" and self.cpu:
             raise ConfigError("device = 'cuda', but torch sees no GPU here; set device to auto or cpu")
-        self.main = PartialState(cpu=self.cpu).is_main_process
-        refuse_other_processes(self.config, PartialState().num_processes, self.cpu)
+        self.main = rank() == 0
+        refuse_other_processes(self.config, started(), self.cpu)
+        refuse_rounding(self.config)
 
     @abstractmethod
     def schedule(self, usable: int) -> Schedule:
@@ -126,6 +134,8 @@ class Run(ABC):
         """Trains from the newest whole checkpoint, or from the start, to the end."""
         refuse_unknown(self.config.extra, arguments=self.arguments_type, options=type(self.config), trainer=self.job.trainer)
         selection = self._selection()
+        # The processes talk from here on. What the main one does alone (looking at the video, saving) is waited for, however long it takes.
+        PartialState(cpu=self.cpu, timeout=timedelta(seconds=self.config.extra.get("ddp_timeout", PATIENCE)))
         plan = self.schedule(selection.usable)
         start = self._resume_point()
         model, processor, store = self.load(start, batches=plan.accumulation + 2 if self.collates_ahead else self.views)
@@ -148,11 +158,14 @@ class Run(ABC):
         if interruption.requested and not self.finished(trainer.state.global_step, plan):
             say(f"interrupted after step {trainer.state.global_step}; the same command goes on")
             return INTERRUPTED
-        if check is not None:
+        if check is not None and not is_sharded(trainer):
             recorder.last |= check.after(trainer)
         weights = gathered(trainer)
         if self.main:
-            self._finish(trainer, processor, recorder, weights)
+            save(self.out / "checkpoint", trainer, processor, job=self.job, weights=weights)
+            if check is not None and is_sharded(trainer):
+                recorder.last |= check.after_sharded(trainer, lambda: self._saved(store))
+            self._write_result(trainer, recorder)
         return 0
 
     def _threads_ahead(self) -> int:
@@ -161,49 +174,68 @@ class Run(ABC):
 
     def choose(self) -> tuple[Selection, list[SetAside]]:
         """The rows to train on, and those that cannot be."""
-        return select(self.job.data, self.config, seed=self.job.seed, threads=torch.get_num_threads())
+        return self.select()
+
+    def select(self, also: Reasons | None = None) -> tuple[Selection, list[SetAside]]:
+        """As `vidground_trl.rows.select` for this job, going on where a broken selection was; `also` as in `examiner`."""
+        log = ExaminedLog(self.out)
+        if len(log):
+            say(f"{len(log)} questions were looked at before; the others are now")
+        examine = examiner(self.config, threads=threads(), look=self._look(), also=also)
+        return select(self.job.data, self.config, seed=self.job.seed, examine=examine, log=log)
+
+    def asked(self, question: Question) -> dict[str, Any]:
+        """The prompt of a question and its clips, "prompt" and "images"."""
+        return self.row(question)
+
+    def _look(self) -> Look | None:
+        """What counts the tokens of a prompt, where there are limits to them."""
+        if not self.config.max_prompt_tokens:
+            return None
+        check_architecture(self.job)
+        plain = AutoProcessor.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code)
+        return PromptLengths(plain, most=self.config.max_prompt_tokens, row=self.asked, shown=self._store_options()).problem
 
     def _selection(self) -> Selection:
+        """The rows of this run, chosen by the main process before the processes talk: however long it takes, none of them gives up."""
+        if not self.main:
+            return waited_for(lambda: read_selection(self.out))
         found = read_selection(self.out)
-        with PartialState().local_main_process_first():
-            found = found or read_selection(self.out)
-            if found is None:
-                found, aside = self.choose()
-                write_selection(self.out, found, aside)
-        if found.set_aside and self.main:
+        if found is None:
+            if (self.out / "order.json").is_file():
+                say("order.json does not read and is made anew")
+            found, aside = self.choose()
+            write_selection(self.out, found, aside)
+        if found.set_aside:
             say(f"{found.set_aside} questions set aside, listed in {self.out / 'set_aside.jsonl'}")
         return found
-
-    def check_architecture(self) -> None:
-        """Raises InputError for a model that does not load, ConfigError for one that takes no native video here."""
-        try:
-            kind = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code).model_type
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot load the model {self.job.model!r}: {' '.join(str(error).split())[:300]}") from error
-        if kind not in SUPPORTED:
-            raise ConfigError(
-                f"{self.job.model!r} is a {kind!r} model; {self.job.trainer} trains native video with: {', '.join(SUPPORTED)}"
-            )
 
     def load(self, start: Path | None, *, batches: int = 1) -> tuple[Any, BookingProcessor, MediaStore]:
         """The model (from the checkpoint `start` where there is one) taking booked input, the processor that books, and their store.
 
         The store keeps the clips of the last `batches` batches at hand.
         """
-        self.check_architecture()
-        trust = {"trust_remote_code": self.config.trust_remote_code}
-        attention = {} if self.config.attention == "auto" else {"attn_implementation": self.config.attention}
+        check_architecture(self.job)
         # The trainer's own resume compares the names on disk with those in memory, which differ for these models since transformers 5,
         # and goes on with the start weights; loading the checkpoint here translates the names.
         # A checkpoint of adapters holds those alone: the trainer's resume puts them on.
         weights = self.job.model if start is None or not (start / "config.json").is_file() else start
-        model = AutoModelForImageTextToText.from_pretrained(weights, dtype=self.config.weights, **attention, **trust)
+        model = load_model(self.job, weights)
         model.config._name_or_path = self.job.model  # where the reference model comes from
-        plain = AutoProcessor.from_pretrained(self.job.model, **trust)
-        shown = {name: getattr(self.config, name) for name in ("min_pixels", "max_pixels", "video")}
-        store = MediaStore(plain, **shown, max_bytes=self.config.cache_mb * 2**20, batches=batches)
+        plain = AutoProcessor.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code)
+        store = MediaStore(plain, **self._store_options(), max_bytes=self.config.cache_mb * 2**20, batches=batches)
         unbook(model, store, share=self.config.share_videos)
         return model, BookingProcessor(plain, store), store
+
+    def _store_options(self) -> dict[str, Any]:
+        """What a `MediaStore` is told of pixels and videos."""
+        return {name: getattr(self.config, name) for name in ("min_pixels", "max_pixels", "video")}
+
+    def _saved(self, store: MediaStore) -> Any:
+        """The checkpoint that was saved, whole in this process."""
+        model = load_model(self.job, self.out / "checkpoint")
+        unbook(model, store, share=self.config.share_videos)
+        return model
 
     def dataset(self, selection: Selection) -> Dataset:
         """The rows in the order of training, made when they are asked for; a row that is asked for several times at once is made once."""
@@ -240,8 +272,8 @@ class Run(ABC):
         folder = self.out / "checkpoints"
         with PartialState().main_process_first():
             if self.main:
-                for path in remove_incomplete(folder):
-                    say(f"{path.name} is not whole (the run broke while writing it) and was removed")
+                for name, wrong in remove_incomplete(folder):
+                    say(f"{name} {wrong} and was removed")
         start = newest_complete(folder)
         if self.main:
             step = 0 if start is None else step_of(start)
@@ -251,21 +283,7 @@ class Run(ABC):
                 say(f"resuming from {start.name}")
         return start
 
-    def _finish(self, trainer: Any, processor: BookingProcessor, recorder: Recorder, weights: dict[str, Any] | None) -> None:
-        beside = self.out / "checkpoint.tmp"
-        shutil.rmtree(beside, ignore_errors=True)
-        model = whole(trainer.accelerator.unwrap_model(trainer.model))
-        # As the start checkpoint was stored: its dtype, and its config without what training set in it (such as use_cache).
-        start = AutoConfig.from_pretrained(self.job.model, trust_remote_code=self.config.trust_remote_code)
-        model.config = start
-        dtype = start.dtype or model.dtype
-        if weights is None:
-            model.to(dtype).save_pretrained(beside)
-        else:
-            model.save_pretrained(beside, state_dict={name: value.to(dtype) for name, value in weights.items()})
-        processor.save_pretrained(beside)
-        shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
-        beside.replace(self.out / "checkpoint")
+    def _write_result(self, trainer: Any, recorder: Recorder) -> None:
         state = trainer.state
         result = {
             "steps": state.global_step,

@@ -52,6 +52,7 @@ class TRLSFT(WorkerTrainer[TRLSFTConfig]):
     """
 
     name: ClassVar[str] = "trl-sft"
+    arguments: ClassVar[str] = "SFTConfig"
     version: ClassVar[str] = "1"
     Config = TRLSFTConfig
 

@@ -10,13 +10,15 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from packaging.requirements import Requirement
 
-from vidground_core import InputError, MissingBackendError, Trainer, TrainerConfig, TrainJob, TrainPlan, TrainResult
+from vidground_core import ConfigError, InputError, MissingBackendError, Trainer, TrainerConfig, TrainJob, TrainPlan, TrainResult
+from vidground_core.evaluation.prompts import find_prompt
 from vidground_core.models import resolve_model
-from vidground_trl.job import WorkerJob
+from vidground_trl.arguments import arguments_of, extra_problems
+from vidground_trl.job import THREADS, WorkerJob
 from vidground_trl.plan_notes import notes
 from vidground_trl.precision import precision_problems
 from vidground_trl.process import follow
@@ -26,7 +28,7 @@ DISTRIBUTION = "vidground-trl"
 # glibc gives each large tensor's memory back to the system and takes it again, a fault a page: a seventh of a nano step. Kept instead.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(8 * 10**9), "MALLOC_TOP_PAD_": str(64 * 2**20)}
 SETTINGS = "worker.json"
-OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "metrics.jsonl", "samples.jsonl", "blind.jsonl")
+OURS = ("checkpoints", "checkpoint", "result.json", "order.json", "examined.jsonl", "metrics.jsonl", "samples.jsonl", "blind.jsonl")
 ConfigT = TypeVar("ConfigT", bound=TrainerConfig)
 _VERSIONS = """
 import json, sys
@@ -41,7 +43,12 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 
 
 class WorkerTrainer(Trainer[ConfigT]):
-    """A trainer whose work is done by `vidground_trl.worker` in a process of its own, under the settings in `worker.json`."""
+    """A trainer whose work is done by `vidground_trl.worker` in a process of its own, under the settings in `worker.json`.
+
+    `arguments` names TRL's config class, whose further arguments the option `extra` gives.
+    """
+
+    arguments: ClassVar[str]
 
     def problems(self) -> list[str]:
         """Settings that are valid one by one but not together, one sentence with the next valid value each."""
@@ -50,7 +57,7 @@ class WorkerTrainer(Trainer[ConfigT]):
     def check(self, job: TrainJob) -> list[str]:
         """Packages of the worker's interpreter, data, model and settings that do not go together; torch is not imported."""
         together = [*running_problems(self.config), *precision_problems(self.config), *self.problems()]
-        return [*self._packages(), *_data(job.data), *_model(job.model), *together]
+        return [*self._packages(), *_data(job.data), *_model(job.model), *together, *self._prompt(), *self._extra()]
 
     def plan(self, job: TrainJob) -> TrainPlan:
         """One process, or a launcher for several with its config; everything else stands in `worker.json`."""
@@ -59,7 +66,7 @@ class WorkerTrainer(Trainer[ConfigT]):
         started = launch(config, python=config.python or sys.executable, settings=path)
         env = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
         if job.threads:
-            env |= {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
+            env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", THREADS), str(job.threads))
         if job.devices:
             env |= {"CUDA_VISIBLE_DEVICES": job.devices}
         if config.device == "cpu":
@@ -87,6 +94,22 @@ class WorkerTrainer(Trainer[ConfigT]):
         _write(job.out, plan)
         follow(plan.argv, env=plan.env, log=job.out / "train.log", label=job.out.name, stop=job.stop)
         return _result(job.out)
+
+    def _prompt(self) -> list[str]:
+        config: Any = self.config
+        try:
+            find_prompt(config.prompt)
+        except ConfigError as error:
+            return [f"{error}."]
+        return []
+
+    def _extra(self) -> list[str]:
+        """What is refused of `extra`; TRL, which knows its arguments, is asked in the worker's interpreter and only where there are any."""
+        config: Any = self.config
+        known = arguments_of(self.arguments, config.python or sys.executable) if config.extra else None
+        if known is None:
+            return []  # nothing to ask, or no TRL to ask, which the packages say
+        return [f"{found}." for found in extra_problems(config.extra, known, options=type(config), trainer=self.name)]
 
     def _packages(self) -> list[str]:
         config: Any = self.config

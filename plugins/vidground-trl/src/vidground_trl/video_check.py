@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from vidground_core import Question
 from vidground_trl.booking import BookingProcessor
@@ -19,7 +21,6 @@ from vidground_trl.rewards import RewardRow
 from vidground_trl.rewards_named import find_reward
 from vidground_trl.rows import Selection, write_whole
 from vidground_trl.sees_video import Asks, Viewer
-from vidground_trl.sharing import is_sharded
 
 FILE = "video_check.json"
 # Rows asked at once, at most; and the longest answer that is waited for where the trainer itself generates none.
@@ -68,13 +69,27 @@ class VideoCheck:
         self._write({"before": numbers})
 
     def after(self, trainer: Any) -> dict[str, float]:
-        """Looks again and returns the numbers of both looks as metrics; none where no process holds the whole weights."""
-        if not self.main:
+        """Looks again and returns the numbers of both looks as metrics; only the main process does."""
+        return self._after(trainer.accelerator.unwrap_model(trainer.model)) if self.main else {}
+
+    def after_sharded(self, trainer: Any, saved: Callable[[], Any]) -> dict[str, float]:
+        """As `after`, where no process holds the whole weights: looks at the checkpoint that `saved` loads. Only the main process calls it.
+
+        None where that cannot be: under DeepSpeed loading a model takes all processes, and beside shards and optimizer it may not fit.
+        """
+        said = "is not looked at after training; `vg eval --changed mismatched` on the checkpoint measures the same gap"
+        if not trainer.is_fsdp_enabled:
+            say(f"what deepspeed-zero3 has sharded {said}")
             return {}
-        if is_sharded(trainer):
-            say("sharded weights are not looked at after training; `vg eval --changed mismatched` on the checkpoint measures the same gap")
+        torch.cuda.empty_cache()
+        try:
+            return self._after(saved().to(trainer.accelerator.device))
+        except torch.OutOfMemoryError:
+            say(f"the checkpoint does not fit beside the training's own memory and {said}")
             return {}
-        numbers = self._viewer(trainer.accelerator.unwrap_model(trainer.model)).look(self.slice).numbers()
+
+    def _after(self, model: Any) -> dict[str, float]:
+        numbers = self._viewer(model).look(self.slice).numbers()
         say(f"{self._where()}, after training: {_sentence(numbers)}")
         earlier = self._read().get("before", {})
         self._write({"before": earlier, "after": numbers})
