@@ -97,6 +97,8 @@ def test_verdicts_are_those_of_the_places_that_stand_for_the_arms() -> None:
 
 def test_what_the_design_leaves_open_is_said() -> None:
     assert list(caveats(result())) == []
+    older = {"budgets": ["prompts", "vg-prompts"], "seeds": [0, 1, 2]}
+    assert list(caveats(result(protocol=older))) == []
     thin = {"arms": [], "missing_runs": ["x", "y"], "protocol": {"budgets": ["prompts"], "seeds": [0], "arms": []}}
     assert list(caveats(result(**thin))) == [
         "unfinished: 2 runs are missing; the numbers are those of the runs that are done",

@@ -78,7 +78,9 @@ def caveats(result: Mapping[str, Any]) -> Iterator[str]:
         yield "with equal prompts a smaller set meets more grounded prompts than full: add the budget vg-prompts to tell that apart"
     if len(protocol["seeds"]) < 3:
         yield f"{_seeds(len(protocol['seeds']))}: at least three are needed to say anything of the method rather than of these trainings"
-    names = [name for name in (FULL, FILTERED, RANDOM) if name not in protocol["arms"]]
+    # Results written by earlier versions do not say which arms are planned, only which are there.
+    planned = protocol.get("arms", [arm["name"] for arm in result["arms"]])
+    names = [name for name in (FULL, FILTERED, RANDOM) if name not in planned]
     if names:
         yield f"no arm {' and no arm '.join(names)}: what a filter does cannot be told from what a smaller set does"
 
