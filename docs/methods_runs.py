@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import mean as average
 from typing import Any
+
+import methods_watch as watch
 
 STEPS, PROMPTS = 8, 8
 BASE: Mapping[str, Any] = {
@@ -24,6 +27,8 @@ BASE: Mapping[str, Any] = {
 }
 # The taught model answers in its first steps as it was taught, so the whole learning rate at once.
 QUICK: Mapping[str, Any] = {"lr": 5e-4, "warmup_steps": 0}
+# What a measure of float32 gradients may be off.
+TOLERANCE = 1e-3
 Rows = list[dict[str, Any]]
 Measure = Callable[[Rows], float]
 
@@ -38,26 +43,17 @@ def mean(name: str) -> Measure:
     return of
 
 
-def first(name: str) -> Measure:
-    """A metric at the first step, where both runs still have the same weights and rollouts."""
-    return lambda rows: float(rows[0][name])
-
-
 def last(name: str, share: float = 0.25) -> Measure:
     """Mean of a metric over the last part of the steps."""
     return lambda rows: mean(name)(rows[-max(1, int(len(rows) * share)) :])
-
-
-def token_weight(rows: Rows) -> float:
-    """Mean weight of a token, 1 where none is weighed."""
-    return mean("token_weight/mean")(rows) if "token_weight/mean" in rows[0] else 1.0
 
 
 @dataclass(frozen=True)
 class Trial:
     """A method's run: `common` settings of both arms, `off` and `on` of one, and the `measure` that the method is to move.
 
-    `wanted` is "lower", "higher" or "other" (the weights differ); `what` names the measure for a reader.
+    `wanted` is "lower" or "higher", `exactly` what the measure must be with the method where that is known, `what` names the measure for a
+    reader. With `watched` it reads what methods_watch.py writes, else metrics.jsonl.
     """
 
     method: str
@@ -68,11 +64,17 @@ class Trial:
     off: Mapping[str, Any] = field(default_factory=dict)
     common: Mapping[str, Any] = field(default_factory=dict)
     world: str = "planted"
+    watched: bool = False
+    seeds: tuple[int, ...] = (0,)
+    exactly: float | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial showed: the measure without and with the method, the largest difference of a weight, and the runs' seconds."""
+    """What a trial showed: the measure without and with the method, the largest difference of a weight, and the runs' seconds.
+
+    `off` and `on` are means over the seeds, `seeds` holds both of each; steps and what follows are of the first seed.
+    """
 
     method: str
     what: str
@@ -87,16 +89,29 @@ class Outcome:
     reward: tuple[float, float]
     zero_variance: tuple[float, float]
     seconds: float
+    seeds: tuple[tuple[float, float], ...]
+    exactly: float | None
 
     @property
     def holds(self) -> bool:
-        """Whether the method moved what it claims to, and the weights with it."""
-        moved = {"lower": self.on < self.off, "higher": self.on > self.off, "other": True}[self.wanted]
-        return moved and self.apart > 0
+        """Whether the method moved what it claims to with each seed, to the value it must have where that is known, and the weights."""
+        moved = all(on < off if self.wanted == "lower" else on > off for off, on in self.seeds)
+        there = self.exactly is None or all(abs(on - self.exactly) < TOLERANCE for _, on in self.seeds)
+        return moved and there and self.apart > 0
 
 
 TRIALS: tuple[Trial, ...] = (
-    Trial("token-level-loss", "gradient norm at the first step", first("grad_norm"), "other", {"loss_type": "dapo"}, {"loss_type": "grpo"}),
+    Trial(
+        "token-level-loss",
+        "share of the loss's weight on rollouts longer than the mean",
+        watch.weight_of_long,
+        "higher",
+        {"loss_type": "dapo"},
+        {"loss_type": "grpo"},
+        {**QUICK, "soft_reward": True},
+        world="letters",
+        watched=True,
+    ),
     Trial(
         "clip-higher",
         "share of tokens clipped from above",
@@ -108,11 +123,15 @@ TRIALS: tuple[Trial, ...] = (
     Trial("dynamic-sampling", "groups without variance", mean("frac_reward_zero_std"), "lower", {"dynamic_sampling": 4}),
     Trial(
         "overlong-filter",
-        "gradient norm",
-        mean("grad_norm"),
-        "other",
+        "share of the gradient on rollouts that are cut off",
+        watch.pull_of_cut,
+        "lower",
         {"mask_truncated_completions": True},
-        common={"max_completion_length": 2},
+        # One letter and its end fit, a list of two does not.
+        common={**QUICK, "soft_reward": True, "max_completion_length": 3},
+        world="letters",
+        watched=True,
+        exactly=0.0,
     ),
     Trial(
         "overlong-penalty",
@@ -124,7 +143,15 @@ TRIALS: tuple[Trial, ...] = (
         common={**QUICK, "soft_reward": True, "length_reward": 2.0, "length_min": 4, "length_max": 4},
         world="letters",
     ),
-    Trial("dr-grpo", "gradient norm at the first step", first("grad_norm"), "lower", {"loss_type": "dr_grpo", "scale_rewards": "none"}),
+    Trial(
+        "dr-grpo",
+        "advantage for the same distance to the mean reward, in groups of low variance over those of high",
+        watch.inflation,
+        "lower",
+        {"loss_type": "dr_grpo", "scale_rewards": "none"},
+        watched=True,
+        exactly=1.0,
+    ),
     Trial(
         "gspo",
         "share of the ratios that are clipped",
@@ -135,11 +162,14 @@ TRIALS: tuple[Trial, ...] = (
     ),
     Trial(
         "t-grpo",
-        "gradient norm at the first step",
-        first("grad_norm"),
+        "reward of right rollouts in groups that pass the comparison, less that in groups that fail",
+        watch.reward_of_passing,
         "higher",
         {"temporal_reward": 0.3},
-        common={"scale_rewards": "none"},
+        {"temporal_reward": 1e-9},
+        {"scale_rewards": "none"},
+        watched=True,
+        exactly=0.3,
     ),
     Trial(
         "length-reward",
@@ -151,15 +181,24 @@ TRIALS: tuple[Trial, ...] = (
         {**QUICK, "length_min": 4, "length_max": 4},
         world="letters",
     ),
-    Trial("tw-grpo", "mean weight of a token", token_weight, "higher", {"token_weight": 1.7}),
+    Trial(
+        "tw-grpo",
+        "gradient on a token after the rollouts of its group have parted, over one before",
+        watch.weight_after_parting,
+        "higher",
+        {"token_weight": 1.7},
+        watched=True,
+    ),
     Trial(
         "soft-reward",
-        "mean reward at the first step, of lists of letters that are right, right in part, or wrong in part",
-        first("reward"),
+        "rollouts that name a wrong letter, in the second half",
+        watch.naming("BD"),
         "lower",
         {"soft_reward": True},
         common=QUICK,
         world="letters",
+        watched=True,
+        seeds=(0, 1, 2),
     ),
     Trial(
         "cdpo",
@@ -168,6 +207,8 @@ TRIALS: tuple[Trial, ...] = (
         "higher",
         {"beta": -0.01},
         {"beta": -1e-9},
+        {"prompts": 3 * PROMPTS * STEPS},
+        seeds=(0, 1, 2),
     ),
 )
 
@@ -179,20 +220,22 @@ class Lab:
         self.folder, self._done = folder, {}  # type: ignore[var-annotated]
 
     def outcome(self, trial: Trial) -> Outcome:
-        """Both runs of a trial."""
+        """Both runs of a trial, with each of its seeds."""
         began = time.perf_counter()
         common = {**trial.common, **self._extra(trial.method)}
         settings = [{**common, **arm} for arm in (trial.off, trial.on)]
-        off, on = (self._run(each, trial.world) for each in settings)
-        rows = [[json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in (off, on)]
+        runs = [[self._run({**each, "seed": seed}, trial.world) for each in settings] for seed in trial.seeds]
+        seeds = tuple(_pair(trial.measure(_read(trial, out)) for out in pair) for pair in runs)
+        off, on = runs[0]
+        rows = [_metrics(out) for out in (off, on)]
         results = [json.loads((out / "result.json").read_text()) for out in (off, on)]
         shown = {name: value for name, value in settings[1].items() if name != "reference"}
         return Outcome(
             method=trial.method,
             what=trial.what,
             wanted=trial.wanted,
-            off=trial.measure(rows[0]),
-            on=trial.measure(rows[1]),
+            off=average(one for one, _ in seeds),
+            on=average(other for _, other in seeds),
             apart=_apart(off, on),
             settings=shown,
             steps=_pair(result["steps"] for result in results),
@@ -201,6 +244,8 @@ class Lab:
             reward=_pair(mean("rewards/accuracy/mean")(each) for each in rows),
             zero_variance=_pair(mean("frac_reward_zero_std")(each) for each in rows),
             seconds=round(time.perf_counter() - began, 1),
+            seeds=seeds,
+            exactly=trial.exactly,
         )
 
     def _extra(self, method: str) -> dict[str, Any]:
@@ -217,13 +262,13 @@ class Lab:
         model, data = self._lettered() if world == "letters" else ("nano", self._questions(1.0 if world == "bias" else 0.4))
         values = {**BASE, **settings}
         seed = values.pop("seed")
-        key = json.dumps([model, str(data), values], sort_keys=True)
+        key = json.dumps([model, str(data), values, seed], sort_keys=True)
         if key not in self._done:
             out = self.folder / f"run-{len(self._done)}"
             out.mkdir()
             from vidground_core.models import resolve_model
 
-            status = GRPORun(WorkerJob(data, resolve_model(model), seed, TRLGRPOConfig(**values)), out).train()
+            status = watch.watched(GRPORun)(WorkerJob(data, resolve_model(model), seed, TRLGRPOConfig(**values)), out).train()
             if status:
                 raise SystemExit(status)
             shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -289,6 +334,14 @@ def _write(folder: Path, questions: list[Any]) -> None:
     with TableWriter(folder, Question) as out:
         for each in questions:
             out.add(each)
+
+
+def _metrics(out: Path) -> Rows:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _read(trial: Trial, out: Path) -> Rows:
+    return watch.read(out) if trial.watched else _metrics(out)
 
 
 def _apart(one: Path, other: Path) -> float:

@@ -42,3 +42,13 @@ def test_every_method_has_a_result_that_holds(builder: ModuleType) -> None:
     assert [outcome["method"] for outcome in outcomes] == [method.name for method in builder.METHODS]
     assert [outcome["method"] for outcome in outcomes if not outcome["holds"]] == []
     assert all(outcome["apart"] > 0 for outcome in outcomes)
+
+
+def test_every_measure_moved_as_the_method_claims(builder: ModuleType) -> None:
+    """From the numbers stored, not from the word beside them: with each seed, and to the value it must have where that is known."""
+    for outcome in json.loads(builder.RESULTS.read_text(encoding="utf-8"))["outcomes"]:
+        assert outcome["wanted"] in ("lower", "higher")
+        for off, on in outcome.get("seeds", [[outcome["off"], outcome["on"]]]):
+            assert (on < off) if outcome["wanted"] == "lower" else (on > off), outcome["method"]
+            if outcome.get("exactly") is not None:
+                assert on == pytest.approx(outcome["exactly"], abs=1e-3), outcome["method"]

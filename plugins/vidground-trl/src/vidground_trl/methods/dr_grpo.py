@@ -17,6 +17,6 @@ METHOD = Method(
     options=("loss_type", "scale_rewards"),
     formula="A_i = r_i − mean(r); 1/(G·L_max) · Σ_i Σ_t ℓ_it",
     source="Understanding R1-Zero-Like Training, arXiv 2503.20783, sec. 3",
-    claim="gradients scale with the spread of the rewards: a smaller gradient norm on mixed groups than with both divisions",
+    claim="an advantage is the distance to the mean reward, not larger in groups of low variance",
     limits="Two options; with one alone it is half of Dr. GRPO.",
 )

@@ -27,7 +27,7 @@ FILTER = Method(
     options=("mask_truncated_completions",),
     formula="a rollout cut off at L_max has no term in the loss",
     source="DAPO, arXiv 2503.14476, sec. 3.4",
-    claim="with every rollout cut off the weights stay as they are; with some cut off they differ from a run without it",
+    claim="rollouts that are cut off have no share of the gradient; those that end keep theirs",
 )
 PENALTY = Method(
     name="overlong-penalty",

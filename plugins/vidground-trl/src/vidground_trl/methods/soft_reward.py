@@ -50,6 +50,6 @@ METHOD = Method(
     options=("soft_reward",),
     formula="r = \\|pred\\|/\\|gold\\| where pred ⊆ gold, else 0",
     source="TW-GRPO, arXiv 2505.24718, and its code",
-    claim="one of two right letters earns .5 and a list with a wrong one nothing, where text overlap gives both a part",
+    claim="a list with a wrong letter earns nothing, where text overlap gives it a part: fewer rollouts name a wrong one",
     limits="Only for rows whose gold answer is a list of letters (`A, C`); all others are rewarded as without it.",
 )

@@ -17,6 +17,6 @@ METHOD = Method(
     options=("loss_type",),
     formula="1/Σ\\|o_i\\| · Σ_i Σ_t ℓ_it over the whole batch (against 1/G Σ_i 1/\\|o_i\\| Σ_t ℓ_it)",
     source="DAPO, arXiv 2503.14476, eq. 12",
-    claim="a token of a long rollout weighs as much as one of a short rollout: other weights than with `loss_type=grpo`",
+    claim="a token of a long rollout weighs as much as one of a short rollout: long rollouts weigh more than with `loss_type=grpo`",
     limits="No difference where all rollouts of a batch have one length.",
 )

@@ -49,6 +49,7 @@ METHOD = Method(
     options=("token_weight",),
     formula="w_t = 1 + (α − 1)·minmax(d_t), d_t the mean k3 distance of the rollouts' token distributions to their mean; α 1.7",
     source="TW-GRPO, arXiv 2505.24718, and its code",
-    claim="tokens at positions where rollouts differ weigh more (`token_weight/mean` is above 1)",
-    limits="One more forward pass, with the whole vocabulary at every token: rollouts × tokens × vocabulary × 4 bytes for a group.",
+    claim="tokens after the rollouts have parted weigh more than those before, where all have one distribution",
+    limits="The first token always weighs 1, as all rollouts stand alike before it: of a one-word answer its end weighs most. "
+    "One more forward pass, with the whole vocabulary at every token: rollouts × tokens × vocabulary × 4 bytes for a group.",
 )
