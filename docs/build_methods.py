@@ -104,8 +104,8 @@ def _provenance(results: Mapping[str, Any]) -> str:
         f"`python docs/build_methods.py --run`, {when}, one thread, {results['versions']}. Every run is the preset `nano` with "
         f"`{base}` and the setting in the table, on 450 questions of the planted world (seed 0, 40% text-answerable), the same "
         "with and without the method. CDPO's bias model is nano after training on text-answerable questions alone; what hangs on letters "
-        "or lengths is shown on a nano that was taught to answer with lists of letters. Without T-GRPO and CDPO their weight is 10⁻⁹, so that "
-        "the comparison and the divergence are there to be measured."
+        "or lengths is shown on a nano that was taught to answer with lists of letters. Without T-GRPO and CDPO their weight is 10⁻⁹, so "
+        "that the comparison and the divergence are there to be measured."
     )
 
 
