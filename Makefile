@@ -7,8 +7,7 @@ STAMP := $(VENV)/.made
 # Back-ends whose plugins are tested each in an environment of its own, pinned in constraints/; .ci/test-backend says what the variables do.
 BACKENDS := vllm ray openrlhf verl ms-swift llamafactory
 test-backend-ray: export INSTALL := ray[client]
-# Parser, loaders and jobs of OpenRLHF work without a GPU; its own dependencies (vLLM, DeepSpeed, flash-attn) do not install without one.
-test-backend-openrlhf: export PINS := openrlhf-loaders
+# Parser, loaders and jobs of OpenRLHF work without a GPU, under the pins of its whole environment; vLLM, DeepSpeed and flash-attn need one.
 test-backend-openrlhf: export INSTALL := torch torchvision transformers datasets pylatexenc tensorboard ray[default]
 test-backend-openrlhf: export NO_DEPS := openrlhf==0.11.2
 test-backend-openrlhf: export TESTS := plugins/vidground-openrlhf/tests tests/exports/loaders/test_openrlhf.py
@@ -34,7 +33,7 @@ help:
 	@echo "make demo   make the environment, then run the embedded example end to end (vg run)"
 	@echo "make test   make the environment, then run the tests of the core and of the plugins"
 	@echo "make replication-small   a small version of the controlled experiment (about ten minutes on two cores); resumable"
-	@echo "make replication   the whole of it, with results and page written anew (about two hours on two cores); resumable"
+	@echo "make replication   the whole of it, with results and page written anew (about two and a half hours on two cores); resumable"
 	@echo "make env    make .venv only          make lint   ruff, mypy --strict, import-linter"
 	@echo "make test-models   fetch the two real checkpoints that slow tests read (190 MB); without them these tests are skipped"
 	@echo "make test-backends   test $(BACKENDS), one after the other, each in its own environment; make test-backend-NAME one (KEEP=1 keeps it)"
