@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from vidground_core.experiments.ablation_plan import Planner, Size
+from vidground_core.experiments.ablation_plan import Planner, Run, Size
 from vidground_core.experiments.assembly import Assembly
 from vidground_core.experiments.settings import passed_settings, resolve_settings
 from vidground_core.plugins import load_registry
@@ -29,7 +30,7 @@ def test_its_runs_are_those_of_the_page() -> None:
     trained = Counter(run.key.partition("p-s")[0] for run in runs)
     assert {run.prompts for run in runs if run.condition.name == "filtered"} == {5600, 3868}
     assert trained["full-5600"] == trained["t-grpo-5600"] == trained["clip-higher-5600"] == 3
-    assert f"the whole config ({len(runs)} runs)" in PAGE
+    assert f"the whole config ({len(runs)} runs, {_temporal(runs)} of T-GRPO)" in PAGE
 
 
 def test_the_first_seed_is_as_many_runs_as_the_page_says() -> None:
@@ -38,4 +39,8 @@ def test_the_first_seed_is_as_many_runs_as_the_page_says() -> None:
     plan = built.plan(sizes)
     arms = {use.arm for use in plan.uses}
     assert arms == {"full", "filtered", "t-grpo", "clip-higher", "paper", "random-matched", "ta-only"}
-    assert f"One seed under one budget ({len(plan.runs)} runs)" in PAGE
+    assert f"One seed under one budget ({len(plan.runs)} runs, {_temporal(plan.runs)} of T-GRPO)" in PAGE
+
+
+def _temporal(runs: Sequence[Run]) -> int:
+    return sum(bool(run.trainer["temporal_reward"]) for run in runs)
