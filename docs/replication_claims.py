@@ -250,13 +250,11 @@ def variance_table(result: Result) -> list[str]:
 def doses(result: Result, share: str) -> Iterator[tuple[float, Mapping[str, Any]]]:
     """The arms of a sweep with their dose, smallest first: `ta`, the share of TA in the data; `drops`, of VG questions dropped."""
     sizes = {row["name"]: row for row in result["data"]}
-    most = max(row["grounded"] or 0 for row in result["data"])
-    found = []
-    for arm in result["arms"]:
-        if arm["budget"] and arm["name"] != "filtered":
-            row = sizes[arm["data"][0]]
-            kept = row["grounded"] or 0
-            found.append((1 - (kept / row["questions"] if share == "ta" else kept / most), arm))
+    shown = [(sizes[arm["data"][0]], arm) for arm in result["arms"] if arm["budget"] and arm["name"] != "filtered"]
+    # Grounded questions are counted only where a budget needs it; the sweep of false drops has no others.
+    kept = {row["name"]: row["questions"] if row["grounded"] is None else row["grounded"] for row, _ in shown}
+    most = max(kept.values(), default=0)
+    found = [(1 - kept[row["name"]] / (row["questions"] if share == "ta" else most), arm) for row, arm in shown]
     yield from sorted(found, key=lambda each: each[0])
 
 

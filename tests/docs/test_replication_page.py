@@ -107,6 +107,14 @@ def test_methods_are_judged_by_the_numbers(claims: ModuleType, studies: dict[str
     assert claims.method_claims(study, "vg-prompts") == ["Not run yet."]
 
 
+def test_doses_of_a_sweep_without_counted_grounded_questions(claims: ModuleType) -> None:
+    """Under the budget `prompts` alone they are not counted; in the sweep of false drops all questions are grounded."""
+    rows = [{"name": name, "questions": size, "grounded": None} for name, size in (("full", 300), ("oracle", 200), ("drops-40", 120))]
+    swept = [{"name": name, "budget": "prompts", "data": [name]} for name in ("oracle", "drops-40")]
+    found = [(round(dose, 6), arm["name"]) for dose, arm in claims.doses({"data": rows, "arms": swept}, "drops")]
+    assert found == [(0.0, "oracle"), (0.4, "drops-40")]
+
+
 def test_bold_means_beyond_noise(claims: ModuleType, studies: dict[str, Any]) -> None:
     (row,) = [
         line for line in claims.difference_table(changed(studies["study"], "vg", **CERTAIN), "full", "prompts") if "`filtered`" in line
