@@ -194,29 +194,33 @@ def test_a_cluster_that_is_not_there(command: Any, log: Log) -> None:
 
 @pytest.fixture
 def head(tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """A cluster that runs already, with a port for drivers of this machine and one for `ray://`."""
+    """A cluster that runs already, with a port for drivers of this machine and one for `ray://`.
+
+    A head that ends while it starts, as Ray's do where the machine is busy (its raylet gives its agents 15 seconds), is started again.
+    """
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         ports = one.getsockname()[1], other.getsockname()[1]
     flags = ["--head", "--block", "--node-ip-address", "127.0.0.1", "--port", str(ports[0]), "--ray-client-server-port", str(ports[1])]
     flags += ["--num-cpus", "4", "--include-dashboard", "false", "--object-store-memory", str(128 * 2**20), "--disable-usage-stats"]
-    with (
-        (tmp_path / "head.txt").open("w") as said,
-        subprocess.Popen(
-            [str(Path(sys.executable).parent / "ray"), "start", *flags], env=environment(), stdout=said, stderr=said
-        ) as process,
-    ):
-        try:
-            wait_until(lambda: all(listening(port) for port in ports))
-            yield ports
-        finally:
-            below = descendants(process.pid)
-            process.terminate()
-            process.wait(timeout=_PATIENCE)
-            for pid in alive(below):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+    words, said = [str(Path(sys.executable).parent / "ray"), "start", *flags], tmp_path / "head.txt"
+    for tries_left in (2, 1, 0):
+        with said.open("w") as file, subprocess.Popen(words, env=environment(), stdout=file, stderr=file) as process:
+            try:
+                wait_until(lambda process=process: process.poll() is not None or "Ray runtime started" in said.read_text())
+                if process.poll() is None:
+                    wait_until(lambda: all(listening(port) for port in ports))
+                    yield ports
+                    return
+                assert tries_left, said.read_text()
+            finally:
+                below = descendants(process.pid)
+                process.terminate()
+                process.wait(timeout=_PATIENCE)
+                for pid in alive(below):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
 
 def listening(port: int) -> bool:

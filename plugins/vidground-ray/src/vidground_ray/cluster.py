@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import re
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,9 @@ _log = logging.getLogger(__name__)
 # What a cluster of our own keeps in shared memory are messages of asks and replies.
 _OBJECT_STORE_BYTES = 128 * 2**20
 _CLOSE_SECONDS = 5.0
+# Behind `ray://` the head starts a process for each client, which fails while the head is itself starting or short of processor time.
+_NO_SERVER = "Starting Ray client server failed"
+_CONNECT_WAITS = (1.0, 4.0)
 _DETAIL = re.compile(r"Worker exit detail: (.+?)(?: Some common causes|$)")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -75,10 +79,17 @@ class Cluster:
             self._own = True
             options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         address = config.address or "local"
-        try:
-            ray.init(address=address, **options)
-        except Exception as error:
-            raise EngineError(f"executor 'ray': no cluster at address = {address!r}: {_brief(error)}\n{_ADDRESSES}") from error
+        for wait in (*_CONNECT_WAITS, None):
+            try:
+                ray.init(address=address, **options)
+            except Exception as error:
+                if wait is None or _NO_SERVER not in str(error):
+                    raise EngineError(f"executor 'ray': no cluster at address = {address!r}: {_brief(error)}\n{_ADDRESSES}") from error
+                _log.info("the cluster at %s started no server for this client; trying again in %g s", address, wait)
+                ray.shutdown()
+                time.sleep(wait)
+            else:
+                return
 
     def _check_room(self, ray: Any) -> None:
         have, config = ray.cluster_resources(), self._config
