@@ -51,7 +51,7 @@ class OpenRLHFTrainer(Trainer[ConfigT]):
     OpenRLHF takes no video: frames are sampled, resized and written as image files, with their times in the prompt.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def method(self) -> Method:
         """OpenRLHF's advantage estimator for this trainer and its options."""

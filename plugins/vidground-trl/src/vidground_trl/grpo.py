@@ -17,7 +17,7 @@ class TRLGRPO(WorkerTrainer[TRLGRPOConfig]):
 
     name: ClassVar[str] = "trl-grpo"
     arguments: ClassVar[str] = "GRPOConfig"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = TRLGRPOConfig
 
     def problems(self) -> list[str]:

@@ -59,7 +59,7 @@ class TRLRLOO(WorkerTrainer[TRLRLOOConfig]):
 
     name: ClassVar[str] = "trl-rloo"
     arguments: ClassVar[str] = "RLOOConfig"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = TRLRLOOConfig
 
     def problems(self) -> list[str]:
