@@ -22,6 +22,7 @@ import torch
 from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
 from vidground_core import Clip
+from vidground_trl import positions, prefill
 from vidground_trl.store import Encoded, MediaStore, key_of
 
 __all__ = ["SUPPORTED", "BookingProcessor", "MediaStore", "timestamp", "unbook", "unsampled_tokens"]
@@ -151,8 +152,9 @@ def _left_padded(rows: list[list[int]], fill: int) -> torch.Tensor:
 def unbook(model: PreTrainedModel, store: MediaStore, *, share: bool = True) -> None:
     """Makes `model` take booked input, in `generate` and in its inner forward, which TRL calls past the outer one.
 
-    With `share` the vision tower runs once for each distinct clip of a batch, without it once for each clip of each row; loss and
-    gradients are the same. The model keeps its class, so that what it saves is an ordinary checkpoint.
+    With `share` the vision tower runs once for each distinct clip of a batch, rotary positions are worked out once for each distinct row,
+    and `generate` reads a prompt once for all its rollouts; without it, all of that once for each row. Loss and gradients are the same.
+    The model keeps its class, so that what it saves is an ordinary checkpoint.
     """
     inner = model.base_model
     takes_seconds = "second_per_grid_ts" in inspect.signature(type(inner).forward).parameters
@@ -180,6 +182,9 @@ def unbook(model: PreTrainedModel, store: MediaStore, *, share: bool = True) -> 
     inner.register_forward_pre_hook(lambda _module, args, kwargs: (args, renamed(kwargs)), with_kwargs=True)
     for name in ("get_video_features", "get_image_features"):
         setattr(inner, name, _features(getattr(inner, name), store, share=share))
+    if share:
+        inner.get_rope_index = positions.shared(inner.get_rope_index)
+        inner.language_model.forward = prefill.shared(inner.language_model.forward)
 
 
 def _features(original: Callable[..., Any], store: MediaStore, *, share: bool) -> Callable[..., Any]:
