@@ -163,7 +163,7 @@ class TRLGRPOConfig(MediaOptions, LoraOptions):
     bf16: Literal["auto", "on", "off"] = Field("auto", description="Compute in bfloat16; auto: on a GPU.")
     weights: Literal["float32", "bfloat16"] = Field("float32", description="What the weights are held in while training.")
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field("auto", description="Attention implementation.")
-    share_videos: bool = Field(True, description="Run the vision tower once for each distinct video, and read a prompt once for its rollouts.")
+    share_videos: bool = Field(True, description="Run the vision tower once a distinct video, and read a prompt once for its rollouts.")
     cache_mb: int = Field(512, ge=1, description="Processed videos kept in memory, in MiB; those of the current batch always are.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
     extra: dict[str, Any] = Field(default_factory=dict, description="Further arguments of TRL's GRPOConfig by name; refused if unknown.")
