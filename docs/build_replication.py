@@ -1,9 +1,10 @@
 """Writes the replication's committed results and its page, docs/explanation/replication.md.
 
-    python docs/build_replication.py [--study DIR] [--ta-share DIR] [--false-drops DIR]
+    python docs/build_replication.py [--study DIR] [--ta-share DIR] [--false-drops DIR] [--order DIR]
 
 A directory is one of `vg ablate examples/replication/*.yaml --out DIR`, finished or not: what is done is taken. Its accuracies,
-differences, sizes, config, versions and times go to examples/replication/results/. Without any the page is written from what lies there.
+differences, sizes, config, versions and times go to examples/replication/results/. That of --order holds evaluations of checkpoints, as
+docs/replication_order.py says. Without any the page is written from what lies there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import replication_claims as claims
 import replication_figures as figures
+import replication_order as order
 
 from vidground_core.experiments.ablation import results_of
 from vidground_core.experiments.ablation_tables import write_tables
@@ -28,6 +30,7 @@ PAGE = DOCS / "explanation" / "replication.md"
 RESULTS = DOCS.parent / "examples" / "replication" / "results"
 TEMPLATE = DOCS / "replication.template.txt"
 STUDIES = ("study", "ta-share", "false-drops")
+ORDER = "order"
 DIGITS = 6
 
 
@@ -65,7 +68,15 @@ def _rounded(value: Any) -> Any:
 
 def write_results(name: str, result: dict[str, Any], folder: Path) -> None:
     """The study as JSON, one arm, difference or run a line, and its tables beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    write_lines(result, folder / f"{name}.json")
+    tables = folder / name
+    tables.mkdir(exist_ok=True)
+    write_tables(result, tables)
+
+
+def write_lines(result: Mapping[str, Any], path: Path) -> None:
+    """A JSON object whose lists have a line for each element."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for key, value in result.items():
         if isinstance(value, list) and value:
@@ -73,16 +84,15 @@ def write_results(name: str, result: dict[str, Any], folder: Path) -> None:
             lines.append(f" {json.dumps(key)}: [\n{rows}\n ]")
         else:
             lines.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    (folder / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    tables = folder / name
-    tables.mkdir(exist_ok=True)
-    write_tables(result, tables)
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     """The committed studies by name; those that are not there are left out."""
     return {
-        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in STUDIES if (folder / f"{name}.json").exists()
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in (*STUDIES, ORDER)
+        if (folder / f"{name}.json").exists()
     }
 
 
@@ -90,7 +100,12 @@ def page(studies: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page from the committed studies; `study` must be among them."""
     study = studies["study"]
     layout = TEMPLATE.read_text(encoding="utf-8")
-    for name, value in {**_main(study), **_tables(study), **_sweeps(studies)}.items():
+    for name, value in {
+        **_main(study),
+        **_tables(study),
+        **_sweeps(studies),
+        "order": "\n".join(order.section(studies.get(ORDER))),
+    }.items():
         layout = layout.replace(f"{{{name}}}", value)
     return layout
 
@@ -169,11 +184,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     for name in STUDIES:
         parser.add_argument(f"--{name}", type=Path, metavar="DIR", help=f"directory of vg ablate for {name}")
+    parser.add_argument(f"--{ORDER}", type=Path, metavar="DIR", help="directory of vg eval --changed shuffled, a folder a checkpoint")
     given = vars(parser.parse_args())
     for name in STUDIES:
         directory = given[name.replace("-", "_")]
         if directory is not None:
             write_results(name, summary(directory), RESULTS)
+    if given[ORDER] is not None:
+        write_lines(_rounded(order.summary(given[ORDER])), RESULTS / f"{ORDER}.json")
     studies = read_results(RESULTS)
     if "study" not in studies:
         parser.error(f"there is no {RESULTS / 'study.json'} yet: name the study's directory with --study DIR")

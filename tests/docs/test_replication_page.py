@@ -167,3 +167,28 @@ def test_from_the_config_to_the_page(builder: ModuleType, vg: Callable[..., Any]
     assert "of one pair of trainings" in page or "no difference shown" in page or "not one answer differs" in page
     assert [path.name for path in builder.draw(studies, tmp_path)] == ["replication-full.svg", "replication-full.png"]
     assert (tmp_path / "results" / "study" / "tables" / "tables.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (0.05, "- VG: `t-grpo` less `full` +5.0 points [+"),
+        (0.05, "more beyond noise."),
+        (-0.05, "less beyond noise."),
+        (0.0, "no difference shown."),
+    ],
+)
+def test_what_the_temporal_reward_did_is_judged_by_the_seeds(builder: ModuleType, more: float, said: str) -> None:
+    jitter = {0: 0.001, 1: -0.001, 2: 0.0}
+    rows = [
+        {"arm": arm, "seed": seed, "place": place, "n": 500, "ordered": 0.7, "shuffled": 0.5, "interval": [0.1, 0.3]}
+        | {"gain": 0.2 + (more + jitter[seed]) * (arm == "t-grpo")}
+        for arm in ("full", "t-grpo")
+        for seed in jitter
+        for place in builder.order.PLACES
+    ]
+    assert said in builder.order.section({"checkpoints": rows})[-2]
+
+
+def test_without_its_checkpoints_the_page_says_so(builder: ModuleType) -> None:
+    assert builder.order.section(None) == ["Not run yet."]
