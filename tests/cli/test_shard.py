@@ -14,9 +14,15 @@ from vidground_core.tables import read
 
 Vg = Callable[..., Any]
 SHARES = 3
+# The engine answers by a hash in which the folder is, so one order each: 40 wrong answers in a row would be luck of 1 in 10⁵.
 # Both look at other questions: the one for another video, the other for the bias of each position.
 DETECTORS = ("mismatched-video", "blind-llm")
-OPTIONS = ("blind-llm.rotations=1", "blind-llm.calibration=permutations", "blind-llm.calibration_questions=6")
+OPTIONS = (
+    "mismatched-video.rotations=1",
+    "blind-llm.rotations=1",
+    "blind-llm.calibration=permutations",
+    "blind-llm.calibration_questions=6",
+)
 
 
 @pytest.fixture
