@@ -23,7 +23,7 @@ pytest.importorskip("ray", reason="needs Ray: make test-backend-ray")
 
 QUESTIONS, WORKERS, IN_FLIGHT = 150, 2, 8
 ASKS = 2 * QUESTIONS  # one for each of two rotations
-_PATIENCE = 90.0
+_PATIENCE = 200.0
 
 
 @pytest.fixture
@@ -229,11 +229,13 @@ def listening(port: int) -> bool:
 
 
 def test_a_cluster_that_runs_already(command: Any, log: Log, head: tuple[int, int]) -> None:
-    done = run(command("--json", "--max-failures", "2", "--set", f"executor.address=ray://127.0.0.1:{head[1]}", poison=40))
+    address = f"ray://127.0.0.1:{head[1]}"
+    done = run(command("--json", "--max-failures", "2", "--set", f"executor.address={address}", poison=40))
     assert done.returncode == 0, done.stderr
     (counts,) = json.loads(done.stdout)["detectors"]
     assert (counts["asked"], counts["failed"]) == (ASKS, 2)
-    assert "ray" not in done.stderr.lower(), done.stderr
+    # The executor may say that it tries again; Ray itself says nothing.
+    assert "ray" not in done.stderr.lower().replace(address, ""), done.stderr
     assert len(log.asked) == ASKS
     assert max(log.asked.values()) == 3
     assert listening(head[0])
