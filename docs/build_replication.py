@@ -100,12 +100,8 @@ def page(studies: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page from the committed studies; `study` must be among them."""
     study = studies["study"]
     layout = TEMPLATE.read_text(encoding="utf-8")
-    for name, value in {
-        **_main(study),
-        **_tables(study),
-        **_sweeps(studies),
-        "order": "\n".join(order.section(studies.get(ORDER))),
-    }.items():
+    parts = _main(study) | _tables(study) | _sweeps(studies) | {ORDER: "\n".join(order.section(studies.get(ORDER)))}
+    for name, value in parts.items():
         layout = layout.replace(f"{{{name}}}", value)
     return layout
 

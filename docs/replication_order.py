@@ -36,10 +36,9 @@ def section(result: Mapping[str, Any] | None) -> list[str]:
     lines = ["| questions | arm | seed | in order | shuffled | order sensitivity |", "|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda row: (list(PLACES).index(row["place"]), row["arm"], row["seed"])):
         low, high = row["interval"]
-        numbers = (
-            f"{100 * row['ordered']:.1f} | {100 * row['shuffled']:.1f} | {100 * row['gain']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-        )
-        lines.append(f"| {row['place']} | `{row['arm']}` | {row['seed']} | {numbers} |")
+        accuracies = f"{100 * row['ordered']:.1f} | {100 * row['shuffled']:.1f}"
+        gain = f"{100 * row['gain']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+        lines.append(f"| {row['place']} | `{row['arm']}` | {row['seed']} | {accuracies} | {gain} |")
     return [*lines, "", *(_claim(rows, place) for place in PLACES)]
 
 

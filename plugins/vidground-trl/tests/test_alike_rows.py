@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, DynamicCache
+from vidground_trl import positions as alike
 from vidground_trl.booking import SUPPORTED, unbook
 
 from .test_booking import booked, chat, clip, group, inputs, plain_inputs
@@ -82,6 +83,24 @@ def test_they_are_worked_out_once_for_rows_that_differ_in_words_alone(kind: str,
     assert seen == [3]  # two lengths of the first video's prompt, and the second video's
 
 
+def test_rows_that_look_alike_but_for_size_or_time_have_positions_of_their_own(kind: str, tiny: Tiny) -> None:
+    """Videos of 16 tokens each: two shapes of two frames, and the first shape again at another rate."""
+    model = AutoModelForImageTextToText.from_pretrained(tiny(kind)).base_model
+    frame = [2] * 8
+    types = torch.tensor([[0, *frame, *([0] if kind == "qwen3_vl" else []), *frame, 0]] * 4)
+    given: dict[str, Any] = {"video_grid_thw": torch.tensor([[2, 4, 8], [2, 8, 4], [2, 4, 8], [2, 4, 8]])}
+    if kind == "qwen2_5_vl":
+        given["second_per_grid_ts"] = torch.tensor([1.0, 1.0, 4.0, 1.0])
+    seen = counted(model, "get_rope_index", lambda ids, **_: len(ids))
+    ours = alike.shared(model.get_rope_index)(
+        torch.zeros_like(types), mm_token_type_ids=types, attention_mask=torch.ones_like(types), **given
+    )
+    theirs = type(model).get_rope_index(model, torch.zeros_like(types), mm_token_type_ids=types, **given)
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert seen == [3 if kind == "qwen2_5_vl" else 2]
+    assert not torch.equal(theirs[0][:, 0], theirs[0][:, 1])
+
+
 def test_a_prompt_is_read_once_for_all_its_rollouts(kind: str, tiny: Tiny, videos: list[Path], image: Path) -> None:
     chats = group(videos, image)
     model, processor = booked(tiny(kind))
@@ -118,8 +137,12 @@ def test_with_gradients_every_row_is_read(kind: str, tiny: Tiny, videos: list[Pa
     model, processor = booked(tiny(kind))
     seen = counted(model.base_model.language_model, "forward", lambda **given: len(given["inputs_embeds"]))
     unbook(model, processor.store)
-    model.base_model(**inputs(processor, [chat("how many ?", clip(videos[0]))] * 4), use_cache=True)
+    batch = inputs(processor, [chat("how many ?", clip(videos[0]))] * 4)
+    model.base_model(**batch, use_cache=True, past_key_values=DynamicCache(config=model.config.get_text_config()))
     assert seen == [4]
+    with torch.no_grad():
+        model.base_model(**batch, use_cache=True, past_key_values=DynamicCache(config=model.config.get_text_config()))
+    assert seen == [4, 1]
 
 
 def test_without_sharing_nothing_is_shared(kind: str, tiny: Tiny, videos: list[Path]) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,7 @@ ConfigT = TypeVar("ConfigT", bound=OpenRLHFConfig)
 logger = logging.getLogger(__name__)
 
 
-class OpenRLHFTrainer(Trainer[ConfigT]):
+class OpenRLHFTrainer(Trainer[ConfigT], ABC):
     """Base of the trainers by OpenRLHF: frames as images, rollouts by vLLM, updates by DeepSpeed, all on Ray.
 
     OpenRLHF takes no video: frames are sampled, resized and written as image files, with their times in the prompt.
@@ -53,9 +54,9 @@ class OpenRLHFTrainer(Trainer[ConfigT]):
 
     version: ClassVar[str] = "2"
 
+    @abstractmethod
     def method(self) -> Method:
         """OpenRLHF's advantage estimator for this trainer and its options."""
-        raise NotImplementedError
 
     def check(self, job: TrainJob) -> list[str]:
         """Packages, options, GPUs, paths, data and model that do not go together; imports no back-end."""
