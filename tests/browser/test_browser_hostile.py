@@ -106,6 +106,7 @@ def test_search_filters_and_links_take_any_text(watch: Watch, page_file: Path, t
             select.select_option(value=value)
         select.select_option(index=0)
     number = HOSTILE.index(text)
+    page.locator(f"#browser-row-{number}").wait_for(state="attached")  # the list is searched in parts
     page.evaluate("(row) => document.querySelector(`#browser-row-${row}`).click()", number)
     seen.shown()
     link = page.locator("#browser-pane .head a").get_attribute("href")

@@ -123,6 +123,7 @@ class FaultServer:
         self.headers: list[str] = []
         self.now = self.most = 0
         self._loop = asyncio.new_event_loop()
+        self._connections: set[asyncio.Task[Any]] = set()
         self._ready = threading.Event()
         self._done: asyncio.Event
 
@@ -147,13 +148,20 @@ class FaultServer:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._done.wait()
+        # A connection that asyncio is still accepting would be left open by `close`.
+        while asyncio.all_tasks() - {asyncio.current_task()} - self._connections:
+            await asyncio.sleep(0.001)
         server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        tasks = [task for task in self._connections if not task.done()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.headers.append(head.decode())
